@@ -1,0 +1,168 @@
+"""Balances as documents: what was spent, what is left, how many more answers that is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
+
+from dpquery.accounting import ATTO, NANO, PICO, filters
+from dpquery.accounting.remaining import epsilon_left, repeats_left
+from dpquery.describe import epsilon_of_rho, upwards
+from dpquery.documents import (
+    Amount,
+    BudgetDocument,
+    ConcentratedFilter,
+    EntryCounts,
+    FilterStates,
+    Left,
+    LedgerState,
+    Lifetime,
+    PureFilter,
+    ScopeBudget,
+)
+from dpquery.errors import broken
+from dpquery.ledger import EACH_BLOCK, Scope, ScopeBalance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dpquery.accounting import Cap, Loss
+    from dpquery.ledger import Ledger, Standing
+    from dpquery.ledger import Lifetime as LedgerLifetime
+    from dpquery.policy import Policy
+    from dpquery.privacy.calibrate import PrivacyPlan
+
+
+def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: PrivacyPlan) -> Left | None:
+    """What the asker's own scope has left in the tightest block of the plan; None where a shared cap is tighter.
+
+    Shared balances are other people's, so they are not told, not even by how much they are tighter.
+    """
+    found = {pair: balance for pair, balance in ledger.spent(charges).items() if balance is not None}
+    own = {pair: balance for pair, balance in found.items() if pair[0].kind == "analyst"}
+    if not own:
+        return None
+    counts = {pair: repeats_left(cap, spent, plan.loss) for pair, (cap, spent) in found.items()}
+    tightest = min(own, key=lambda pair: counts[pair])
+    if any(counts[pair] < counts[tightest] for pair in found if pair not in own):
+        return None
+    cap, spent = own[tightest]
+    return Left(
+        epsilon=_down(epsilon_left(cap, spent, lambda rho: _epsilon_nano(rho, plan.delta_release)), NANO),
+        delta=_down(cap.delta - 2 * spent.delta, ATTO),
+        more_like_this=counts[tightest],
+        binding_scope=str(tightest[0]),
+    )
+
+
+def budget_document(policy: Policy, ledger: Ledger) -> BudgetDocument:
+    """Every scope and block with its cap, spending and what is left; the ledger is verified on the way."""
+    verification = ledger.verify()
+    balances = [balance for balance in ledger.balances() if balance.cap is not None]
+    untouched = [scope for scope in budgeted_scopes(policy) if all(b.scope != scope for b in balances)]
+    fresh = [s for s in ledger.standing([(scope, EACH_BLOCK) for scope in untouched]) if s.cap is not None]
+    return BudgetDocument(
+        dataset=policy.dataset,
+        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        policy_version=policy.version,
+        ledger=LedgerState(head=verification.head, entries=verification.entries, verified=verification.verified),
+        scopes=tuple(_scope(one, policy.limits.delta_release) for one in (*balances, *fresh)),
+        lifetime=tuple(_lifetime(total) for total in ledger.lifetime()),
+    )
+
+
+def budgeted_scopes(policy: Policy) -> tuple[Scope, ...]:
+    """Every scope that the policy names a budget for."""
+    budgets = policy.budgets
+    return (
+        Scope("dataset"),
+        *(Scope("analyst", name) for name in budgets.analysts),
+        *(Scope("group", name) for name in budgets.groups),
+        *(Scope("purpose", name) for name in budgets.purposes),
+    )
+
+
+def _scope(balance: Standing, delta: float) -> ScopeBudget:
+    cap, spent = balance.cap, balance.spent
+    counts = balance.counts if isinstance(balance, ScopeBalance) else {}
+    last = balance.last if isinstance(balance, ScopeBalance) else None
+    if cap is None:
+        broken("only scopes with a cap are shown")
+    left = epsilon_left(cap, spent, lambda rho: _epsilon_nano(rho, delta))
+    return ScopeBudget(
+        scope=str(balance.scope),
+        kind=balance.scope.kind,
+        name=balance.scope.name,
+        block=balance.block,
+        state=balance.state,
+        cap=Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO)),
+        spent=Amount(epsilon=_spent_epsilon(cap, spent), delta=_up(spent.delta, ATTO)),
+        left=Amount(epsilon=_down(left, NANO), delta=_down(cap.delta - 2 * spent.delta, ATTO)),
+        used=_used(cap, spent),
+        filters=_filters(cap, spent),
+        entries=EntryCounts(
+            **{kind: counts.get(kind, 0) for kind in ("released", "failed", "charged", "repeated", "refused")}
+        ),
+        more_like_last=None if last is None else repeats_left(cap, spent, last),
+    )
+
+
+def _filters(cap: Cap, spent: Loss) -> FilterStates:
+    concentrated = None
+    state = filters(cap, spent)
+    if spent.rho is not None and cap.delta_conversion:
+        concentrated = epsilon_of_rho(spent.rho, cap.delta_conversion / ATTO)
+    return FilterStates(
+        pure=PureFilter(open=state.pure.open, epsilon=None if spent.epsilon is None else _up(spent.epsilon, NANO)),
+        zcdp=ConcentratedFilter(
+            open=state.zcdp.open,
+            rho=None if spent.rho is None else _up(spent.rho, PICO),
+            rho_cap=_down(cap.rho, PICO),
+            epsilon=concentrated,
+        ),
+    )
+
+
+def _used(cap: Cap, spent: Loss) -> float:
+    """Share of the filter that has more left."""
+    shares = []
+    if spent.epsilon is not None and cap.epsilon:
+        shares.append(spent.epsilon / cap.epsilon)
+    if spent.rho is not None and cap.rho:
+        shares.append(spent.rho / cap.rho)
+    return min(1.0, min(shares, default=1.0))
+
+
+def _spent_epsilon(cap: Cap, spent: Loss) -> float:
+    """Epsilon lost so far, by the filter that says less."""
+    found = []
+    if spent.epsilon is not None:
+        found.append(_up(spent.epsilon, NANO))
+    if spent.rho is not None and cap.delta_conversion:
+        found.append(epsilon_of_rho(spent.rho, cap.delta_conversion / ATTO))
+    return min(found, default=_up(cap.epsilon, NANO))
+
+
+def _lifetime(total: LedgerLifetime) -> Lifetime:
+    """The sum over all blocks: what a number that was active in each could have lost."""
+    spent = total.spent
+    return Lifetime(
+        scope=str(total.scope),
+        epsilon=None if spent.epsilon is None else _up(spent.epsilon, NANO),
+        delta=_up(spent.delta, ATTO),
+        rho=None if spent.rho is None else _up(spent.rho, PICO),
+    )
+
+
+def _epsilon_nano(rho_pico: int, delta: float) -> int:
+    """Nano-epsilon, rounded down, of the largest Gaussian answer that this rho allows."""
+    return int(epsilon_of_rho(rho_pico, delta) * NANO)
+
+
+def _up(units: int, scale: int) -> float:
+    return upwards(Decimal(units) / scale)
+
+
+def _down(units: int, scale: int) -> float:
+    return float((Decimal(units) / scale).quantize(Decimal("1e-18"), rounding=ROUND_FLOOR))

@@ -1,0 +1,41 @@
+"""The catalog of an open store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dpquery.numbers.number import LINE_TYPES
+from dpquery.numbers.places import country_domain, region_domain
+from dpquery.numbers.scheme import NumberScheme
+from dpquery.plan.catalog import Catalog, NumberingPlan
+
+if TYPE_CHECKING:
+    from dpquery.policy import Policy
+    from dpquery.policy.model import Numbers
+    from dpquery.store import Store
+
+
+def number_scheme(numbers: Numbers) -> NumberScheme:
+    """How the policy's numbers are read."""
+    return NumberScheme(
+        format=numbers.format,
+        regions=tuple((name, tuple(prefixes)) for name, prefixes in numbers.regions.items()),
+        countries=numbers.countries,
+        home_region=numbers.default_region,
+    )
+
+
+def numbering_plan(policy: Policy) -> NumberingPlan:
+    """Values that region, country and line type can have under `policy`."""
+    scheme = number_scheme(policy.numbers)
+    return NumberingPlan(
+        regions=region_domain(scheme, policy.numbers.default_region),
+        countries=country_domain(scheme),
+        line_types=LINE_TYPES,
+    )
+
+
+def catalog_of(store: Store) -> Catalog:
+    """What can be named in queries over `store`; reads policy, numbering plan and public tables, no private rows."""
+    public = {name: store.public_keys(name) for name, table in store.policy.tables.items() if table.public}
+    return Catalog.build(store.policy, numbering_plan(store.policy), public)

@@ -1,0 +1,73 @@
+"""`dpquery budget`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dpquery.cli.output import note, print_table
+from dpquery.errors import UsageError
+
+if TYPE_CHECKING:
+    from dpquery.documents import BudgetDocument
+
+OK, OVER = 0, 4
+
+
+def show_budget(document: BudgetDocument, *, json: bool, fail_at: str | None) -> int:
+    """The budget of every scope and block; the exit status, 4 if `fail_at` is passed somewhere."""
+    limit = None if fail_at is None else _share(fail_at)
+    if json:
+        print(document.model_dump_json(by_alias=True))  # noqa: T201
+    else:
+        _print(document)
+    over = [scope for scope in document.scopes if limit is not None and scope.used > limit]
+    for scope in over:
+        note(f"{scope.scope} has used {scope.used:.0%} in {scope.block}")
+    return OVER if over else OK
+
+
+def _print(document: BudgetDocument) -> None:
+    rows = [
+        [
+            scope.scope,
+            scope.block,
+            scope.state,
+            f"{scope.cap.epsilon:g}",
+            f"{scope.spent.epsilon:.6g}",
+            f"{scope.left.epsilon:.6g}",
+            f"{scope.used:.0%}",
+            f"{scope.entries.released:,}",
+            f"{scope.entries.repeated:,}",
+            f"{scope.entries.refused:,}",
+            f"{scope.entries.charged + scope.entries.failed:,}",
+        ]
+        for scope in document.scopes
+    ]
+    headers = [
+        "scope",
+        "block",
+        "state",
+        "cap",
+        "spent",
+        "left",
+        "used",
+        "released",
+        "repeated",
+        "refused",
+        "no answer",
+    ]
+    print_table(
+        headers, rows, numeric=frozenset(range(3, len(headers))), title=f"{document.dataset}: epsilon per block"
+    )
+    state = "verified" if document.ledger.verified else "NOT VERIFIED"
+    note(f"ledger {state}: {document.ledger.entries:,} entries, head {document.ledger.head[:23]}")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / 100.0 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise UsageError("DPQ-002", f"{text[:20]!r} is not a share", fix="--fail-at 80%")
+    return share

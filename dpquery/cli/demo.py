@@ -1,0 +1,80 @@
+"""`dpquery demo`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpquery.cli.output import note, print_table
+from dpquery.demo.questions import ANALYST, PURPOSE, QUESTIONS
+from dpquery.demo.store import make_demo
+from dpquery.demo.truth import truth
+from dpquery.describe import column_names
+from dpquery.release import number_text
+from dpquery.session import connect
+
+if TYPE_CHECKING:
+    from dpquery.demo.questions import Question
+    from dpquery.demo.truth import Truth
+    from dpquery.release import Release
+
+
+def run_demo(folder: Path, *, rows: int, seed: int) -> None:
+    """Make the demo store and ask its five questions; never asks anything itself."""
+    started = time.monotonic()
+    steward, summaries = make_demo(folder, rows=rows, seed=seed, progress=lambda text: note(f"· {text}"))
+    calls = summaries["calls"]
+    note(
+        f"· {calls.rows_stored:,} calls stored, {calls.rows_quarantined:,} in quarantine "
+        f"({time.monotonic() - started:.0f} s)\n"
+    )
+    with connect(folder, analyst=ANALYST, purpose=PURPOSE) as session:
+        for number, question in enumerate(QUESTIONS, start=1):
+            release = session.sql(question.sql).run(epsilon=question.epsilon)
+            _show(number, question, release, truth(steward.store, release.plan))
+    print(
+        f'Ask your own:\n  dpquery query {folder} "SELECT COUNT(*) FROM calls" --analyst {ANALYST} --purpose {PURPOSE} --epsilon 0.5'
+    )  # noqa: T201
+    print(f"See what is left:\n  dpquery budget {folder}")  # noqa: T201
+
+
+def _show(number: int, question: Question, release: Release, found: Truth) -> None:
+    """Question, answer with intervals, price and what is left; noise and bounding loss apart."""
+    outputs = release.plan.bounded.logical.outputs
+    print(f"{number}. {question.words}\n   {question.sql}")  # noqa: T201
+    headers = [o.name + (f" ({o.unit})" if o.unit and o.unit != "calls" else "") for o in outputs]
+    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind == "aggregate")
+    print_table(headers, release.shown_rows(), numeric=numeric)
+    left = release.left
+    remaining = f"{left.epsilon:g}" if left is not None else "not shown (a shared budget decides)"
+    print(  # noqa: T201
+        f"   price epsilon {release.cost.epsilon:g}; left {remaining}\n"
+        f"   in the middle group: {', '.join(_noise(release, found))}; rows lost to bounding {found.lost:.1%}\n"
+    )
+    sys.stdout.flush()
+
+
+def _noise(release: Release, found: Truth) -> list[str]:
+    """The 95 % half-width of each value as a share of it, in the group with the median number of rows."""
+    logical = release.plan.bounded.logical
+    keys = {k.name: _key_value(release, found.median_cell, k.index) for k in logical.outputs if k.kind == "key"}
+    row = next(r for r in release.answer.rows() if all(r[name] == value for name, value in keys.items()))
+    shares = []
+    for output in logical.outputs:
+        if output.kind == "aggregate":
+            low, high, _ = column_names(output)
+            value = row[output.name]
+            reach = max(row[high] - value, value - row[low])
+            share = f"{reach / abs(value):.1%}" if value else number_text(reach)
+            shares.append(f"noise on {output.name} ± {share}")
+    return shares
+
+
+def _key_value(release: Release, cell: int, index: int) -> object:
+    after = 1
+    for key in release.plan.bounded.logical.keys[index + 1 :]:
+        after *= len(key.values)
+    values = release.plan.bounded.logical.keys[index].values
+    return values[(cell // after) % len(values)]

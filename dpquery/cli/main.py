@@ -1,0 +1,199 @@
+"""The `dpquery` command: its commands, and how errors become messages and exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dpquery.errors import DpqueryError
+
+app = typer.Typer(
+    name="dpquery",
+    help="Private, priced answers over phone-keyed call data. Start with: dpquery demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(policy_app, name="policy")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+
+INTERRUPTED = 130
+USAGE = 2
+BUG = 1
+
+
+def _version(value: bool) -> None:
+    if value:
+        from dpquery import __version__
+
+        typer.echo(f"dpquery {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
+    ] = False,
+) -> None:
+    """Private, priced answers over phone-keyed call data. Start with: dpquery demo"""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="folder to make the demo store in")] = Path(
+        "dpquery-demo"
+    ),
+    *,
+    rows: Annotated[int, typer.Option(help="calls to make up, such as 1_000_000")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same calls")] = 2026,
+) -> None:
+    """Make up a call table, store it, and ask five questions of it privately."""
+    from dpquery.cli.demo import run_demo
+
+    run_demo(folder, rows=rows, seed=seed)
+
+
+@app.command()
+def init(
+    folder: Folder,
+    *,
+    policy: Annotated[Path, typer.Option(help="the policy file")],
+    key_file: Annotated[Path | None, typer.Option(help="where the store's key goes; default DIR.key")] = None,
+) -> None:
+    """Make an empty store from a policy, with its keys and its budget ledger."""
+    from dpquery.cli.output import note
+    from dpquery.stewardship import init as make
+
+    made = make(folder, policy=policy, key_file=key_file)
+    note(f"made {folder} for {made.store.policy.dataset}; keep {made.store.key_file} safe, and apart from it")
+
+
+@app.command()
+def ingest(
+    folder: Folder,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet or Arrow files")],
+    *,
+    table: Annotated[str, typer.Option(help="the table they belong to")],
+    period: Annotated[str | None, typer.Option(help="first..last day the rows may have; default: the table's")] = None,
+    region: Annotated[str | None, typer.Option(help="ISO country of numbers without a country code")] = None,
+    accept_quarantine: Annotated[
+        bool, typer.Option("--accept-quarantine", help="exit 0 however many rows are quarantined")
+    ] = False,
+) -> None:
+    """Add files to a table. Rows that cannot be stored go to DIR.quarantine with the reason."""
+    from dpquery.cli.ingest import run_ingest
+
+    raise typer.Exit(run_ingest(folder, files, table, period, region, accept_quarantine=accept_quarantine))
+
+
+@app.command()
+def tables(folder: Folder, *, json: Json = False) -> None:
+    """List tables and columns that queries can name."""
+    from dpquery.cli.tables import show_tables
+    from dpquery.stewardship import steward
+
+    show_tables(steward(folder).tables(), json=json)
+
+
+@app.command()
+def query(
+    folder: Folder,
+    sql: Annotated[str | None, typer.Argument(metavar="SQL|-", help="the query, or - for standard input")] = None,
+    *,
+    analyst: Annotated[str, typer.Option(help="who asks")],
+    purpose: Annotated[str, typer.Option(help="what for")],
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="read the query from a file")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="privacy loss to spend; default: the policy's")] = None,
+    within: Annotated[float | None, typer.Option(help="spend the least that gives this 95 % half-width")] = None,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="rows as CSV on standard output")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="price and expected error; spends nothing")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="pay for an independent answer")] = False,
+    request_id: Annotated[str | None, typer.Option(help="a retry with the same id never pays twice")] = None,
+) -> None:
+    """Ask one question."""
+    from dpquery.cli.query import Asked, run_query
+
+    run_query(folder, Asked(sql, file, analyst, purpose, epsilon, within, json, csv, dry_run, fresh, request_id))
+
+
+@app.command()
+def budget(
+    folder: Folder,
+    *,
+    json: Json = False,
+    fail_at: Annotated[str | None, typer.Option(help="exit 4 when a scope has used more, such as 80%")] = None,
+) -> None:
+    """Show who has spent what, and what is left."""
+    from dpquery.cli.budget import show_budget
+    from dpquery.stewardship import steward
+
+    raise typer.Exit(show_budget(steward(folder).budget(), json=json, fail_at=fail_at))
+
+
+@app.command()
+def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="an error code, such as DPQ-102")]) -> None:
+    """Explain an error code."""
+    from dpquery.catalogue import CATALOGUE
+
+    entry = CATALOGUE.get(code.upper())
+    if entry is None:
+        typer.echo(f"there is no code {code[:32]}; codes run from {min(CATALOGUE)} to {max(CATALOGUE)}", err=True)
+        raise typer.Exit(USAGE)
+    typer.echo(f"{code.upper()}  {entry.title}\n\n{entry.explanation}")
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the policy file")]) -> None:
+    """Check a policy file; faults are listed with line and cure."""
+    from dpquery.cli.output import note
+    from dpquery.stewardship import check_policy
+
+    policy = check_policy(file)
+    note(f"{file}: {policy.dataset}, version {policy.version}: {len(policy.tables)} tables, no faults")
+
+
+@policy_app.command("schema")
+def policy_schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    import json
+
+    from dpquery.policy import policy_schema as schema
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+def main() -> NoReturn:
+    """Run the command line; every error ends in one message and its exit status."""
+    status = 0
+    try:
+        app(prog_name="dpquery")
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was charged stays charged", err=True)
+        status = INTERRUPTED
+    except DpqueryError as error:
+        from dpquery.cli.output import show_error
+
+        show_error(error, json="--json" in sys.argv)
+        status = error.exit_status
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = BUG
+    except Exception as error:  # noqa: BLE001 - the last stop: a bug must not print what it was holding
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f" in {place.tb_frame.f_code.co_qualname}, line {place.tb_lineno}" if place is not None else ""
+        typer.echo(f"DPQ-001  internal error: {type(error).__name__}{where}; nothing was released", err=True)
+        status = BUG
+    sys.exit(status)

@@ -1,0 +1,106 @@
+"""`dpquery query`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpquery.cli.output import note, print_table
+from dpquery.errors import UsageError
+from dpquery.release import json_value
+from dpquery.session import connect
+
+if TYPE_CHECKING:
+    from dpquery.release import Release
+    from dpquery.session import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command's options."""
+
+    sql: str | None
+    file: Path | None
+    analyst: str
+    purpose: str
+    epsilon: float | None
+    within: float | None
+    json: bool
+    csv: bool
+    dry_run: bool
+    fresh: bool
+    request_id: str | None
+
+
+def run_query(folder: Path, asked: Asked) -> None:
+    """Ask, and print the answer alone on standard output; price, promise and warnings go to standard error."""
+    text = _text(asked)
+    with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
+        query = session.sql(text)
+        if asked.dry_run:
+            preview = query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+            print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))  # noqa: T201
+            return
+        if not _agreed(query, asked):
+            note("nothing was spent")
+            return
+        release = query.run(asked.epsilon, within=asked.within, fresh=asked.fresh, request_id=asked.request_id)
+    if asked.json:
+        print(release.document().model_dump_json(by_alias=True))  # noqa: T201
+    elif asked.csv:
+        _print_csv(release)
+    else:
+        _print_release(release)
+
+
+def _text(asked: Asked) -> str:
+    if (asked.sql is None) == (asked.file is None):
+        raise UsageError(
+            "DPQ-002", "give the query as text, as - for standard input, or with -f FILE", fix="one of them"
+        )
+    if asked.file is not None:
+        try:
+            return asked.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = f"{asked.file} cannot be read as UTF-8 text ({type(error).__name__})"
+            raise UsageError("DPQ-002", why, fix="name a text file") from None
+    return sys.stdin.read() if asked.sql == "-" else asked.sql or ""
+
+
+def _agreed(query: Query, asked: Asked) -> bool:
+    """Whether to spend: asked only on a terminal, and only if no loss was named."""
+    if asked.epsilon is not None or asked.within is not None or not sys.stdin.isatty():
+        return True
+    preview = query.preview()
+    note(str(preview))
+    sys.stderr.write("\nspend this? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _print_csv(release: Release) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(release.answer.names)
+    for row in release.answer.rows():
+        writer.writerow(["" if value is None else json_value(value) for value in row.values()])
+
+
+def _print_release(release: Release) -> None:
+    outputs = release.plan.bounded.logical.outputs
+    units = [f" ({o.unit})" if o.unit and o.unit != release.plan.bounded.logical.table else "" for o in outputs]
+    headers = [output.name + unit for output, unit in zip(outputs, units, strict=True)]
+    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind == "aggregate")
+    print_table(headers, release.shown_rows(), numeric=numeric)
+    price = release.cost
+    paid = "asked before: free" if release.status == "repeated" else f"spent epsilon {price.epsilon:g}"
+    note(f"± covers the noise at 95 %; {paid}; {release.release_id}")
+    if any(cell.endswith("(?)") for row in release.shown_rows() for cell in row):
+        note("(?) marks values whose interval is too wide to be of use: spend more, or ask for fewer groups")
+    if release.left is not None:
+        note(f"left: epsilon {release.left.epsilon:g}, about {release.left.more_like_this:,} more like this")
+    note(release.guarantee.sentence)
+    for warning in release.warnings:
+        note(f"warning: {warning}")

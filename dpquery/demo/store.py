@@ -1,0 +1,39 @@
+"""Makes the demo store: made-up files, ingested as real ones would be."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpquery.demo import POLICY_FILE, generate
+from dpquery.demo.marker import clear, mark
+from dpquery.stewardship import init
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dpquery.ingest import IngestSummary
+    from dpquery.stewardship import Steward
+
+
+def make_demo(
+    folder: Path, *, rows: int, seed: int, progress: Callable[[str], None] = lambda _: None
+) -> tuple[Steward, dict[str, IngestSummary]]:
+    """Make up `rows` calls, and a store of them at `folder` in place of an older demo.
+
+    Gives the steward's handle and what each table's ingest said. The files with made-up numbers are removed again.
+    """
+    folder = folder.absolute()
+    clear(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        progress(f"making up {rows:,} calls")
+        files = generate(Path(scratch), rows=rows, seed=seed)
+        steward = init(folder, policy=POLICY_FILE)
+        mark(folder)
+        summaries = {}
+        for table, file in files.by_table.items():
+            progress(f"ingesting {table}")
+            summaries[table] = steward.ingest(file, table=table)
+    return steward, summaries

@@ -1,0 +1,197 @@
+"""A plan in words and documents: what is promised, what it costs, what is not protected."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import math
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING
+
+from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.noise.conversion import epsilon_of
+from dpquery.plan.query import Average, Sum
+from dpquery.postprocess import part_half_width
+from dpquery.privacy.calibrate import NANO, PICO
+from dpquery.privacy.measure import HistogramMeasurement, SumMeasurement
+from dpquery.privacy.question import canonical_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal
+
+    from dpquery.plan.catalog import NamedTable
+    from dpquery.plan.query import LogicalPlan, Output
+    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.question import Versions
+
+ASSUMED_ROWS = 1_000
+"""Rows in a group for which the preview states the error of an average, which depends on them."""
+
+_KEY_TYPES: dict[str, Literal["string", "integer", "boolean", "date", "timestamp"]] = {
+    "text": "string",
+    "integer": "integer",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+
+
+@functools.cache
+def versions_in_use() -> dict[str, str]:
+    """Versions that an answer depends on."""
+    return {name: importlib.metadata.version(name) for name in ("dpquery", "opendp", "phonenumbers")}
+
+
+def column_names(output: Output) -> tuple[str, str, str]:
+    """Names of an output's interval ends and its usefulness flag."""
+    return f"{output.name}_low", f"{output.name}_high", f"{output.name}_useful"
+
+
+def columns(plan: PrivacyPlan, *, expected: bool) -> tuple[KeyColumn | ValueColumn, ...]:
+    """One entry per output; with `expected`, the error that can be known before anything is spent."""
+    return tuple(_column(plan, output, expected=expected) for output in plan.bounded.logical.outputs)
+
+
+def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn | ValueColumn:
+    logical = plan.bounded.logical
+    if output.kind == "key":
+        return KeyColumn(name=output.name, type=_KEY_TYPES[logical.keys[output.index].type])
+    part = plan.parts[plan.readings[output.index].parts[0]]
+    grid = part.measurement.grid if isinstance(part.measurement, SumMeasurement) else 1.0
+    low, high, _ = column_names(output)
+    averaged = isinstance(logical.aggregates[output.index], Average)
+    return ValueColumn(
+        name=output.name,
+        type=value_type(plan, output),
+        unit=output.unit,
+        aggregate=output.sql,
+        low=low,
+        high=high,
+        mechanism=part.mechanism,
+        scale=part.scale * grid,
+        expected_half_width=expected_half_width(plan, output) if expected else None,
+        expected_if_rows=ASSUMED_ROWS if expected and averaged else None,
+    )
+
+
+def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"]:
+    """Whether the values of an output are whole numbers."""
+    aggregate = plan.bounded.logical.aggregates[output.index]
+    if isinstance(aggregate, Average) or (isinstance(aggregate, Sum) and aggregate.clamp.step != 1.0):
+        return "number"
+    return "integer"
+
+
+def expected_half_width(plan: PrivacyPlan, output: Output) -> float:
+    """95 % half-width of the noise on one value; for averages, in a group of ASSUMED_ROWS rows, values spread evenly."""
+    reading = plan.readings[output.index]
+    parts = [plan.parts[i] for i in reading.parts]
+    aggregate = plan.bounded.logical.aggregates[output.index]
+    first = parts[0].measurement
+    if isinstance(aggregate, Average):
+        width = aggregate.clamp.high - aggregate.clamp.low
+        if isinstance(first, HistogramMeasurement):
+            middle = (aggregate.clamp.low + aggregate.clamp.high) / 2.0
+            spread = math.sqrt(math.fsum((value - middle) ** 2 for value in first.representatives))
+            return min(width, part_half_width(parts[0]) * spread / ASSUMED_ROWS)
+        return min(width, part_half_width(parts[0]) * aggregate.clamp.step / ASSUMED_ROWS)
+    grid = first.grid if isinstance(first, SumMeasurement) else 1.0
+    return part_half_width(parts[0]) * grid
+
+
+def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
+    bounds = plan.bounded.bounds
+    if plan.bounded.rule == "dual-greedy":
+        shown = {"max_rows_per_group": bounds.max_rows_per_group}
+    elif plan.bounded.logical.keys:
+        shown = {
+            "max_rows": bounds.max_rows,
+            "max_groups": bounds.max_groups,
+            "max_rows_per_group": bounds.max_rows_per_group,
+        }
+    else:
+        shown = {"max_rows": bounds.max_rows}
+    return PlanSummary(
+        unit=plan.bounded.unit,
+        owners=1 if plan.bounded.rule == "one-owner" else 2,
+        bounding=plan.bounded.rule,
+        bounds=shown,
+        keys="declared" if plan.bounded.logical.keys else "none",
+        groups=plan.bounded.cells,
+        canonical=canonical_plan(plan),
+        data_version=versions.data,
+        policy_version=versions.policy,
+        consent_version=versions.consent,
+    )
+
+
+def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
+    """The promise, as it is printed with every release."""
+    calls = "every row it owns" if len(plan.bounded.parties) < 2 else "every call it made or received"
+    start = f"Adding or removing any one protected phone number, with {calls}, changes the distribution of this release"
+    epsilon = plain(Decimal(plan.asked_epsilon) / NANO)
+    if plan.mechanism == "laplace":
+        return Guarantee(
+            definition="pure", sentence=f"{start} by at most a factor e^{epsilon}.", not_protected=_not_protected(table)
+        )
+    rho = plain(Decimal(plan.loss.rho or 0) / PICO)
+    sentence = f"{start} by at most a factor e^{epsilon}, plus delta = {plan.delta_release:g} (rho = {rho} zCDP)."
+    return Guarantee(definition="zero-concentrated", sentence=sentence, not_protected=_not_protected(table))
+
+
+def _not_protected(table: NamedTable) -> tuple[str, ...]:
+    people = tuple(
+        f"people named in {name}"
+        for name, column in table.policy.columns.items()
+        if column.type == "text" and not column.selectable
+    )
+    return (
+        *people,
+        "public numbers and lines, and rows that only they are on",
+        "the policy: tables, keys, bounds and the period",
+        "the number of queries and what was asked",
+        "a person with m numbers has m times the loss",
+    )
+
+
+def cost(plan: PrivacyPlan, charged: Iterable[ScopeCharge]) -> Cost:
+    """The price; what was spent is rounded up."""
+    loss = plan.loss
+    return Cost(
+        epsilon=upwards(Decimal(plan.asked_epsilon if loss.epsilon is None else loss.epsilon) / NANO),
+        delta=upwards(Decimal(loss.delta) / 10**18),
+        rho=upwards(Decimal(loss.rho or 0) / PICO),
+        epsilon_at_delta=0.0 if plan.mechanism == "laplace" else plan.delta_release,
+        charged=tuple(charged),
+    )
+
+
+def upwards(amount: Decimal) -> float:
+    """A float that is not below `amount` by more than its own rounding, to 18 decimal places."""
+    return float(amount.quantize(Decimal("1e-18"), rounding=ROUND_CEILING))
+
+
+def plain(amount: Decimal) -> str:
+    """A short decimal text without trailing zeros or exponent."""
+    text = f"{amount:.9f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def bounding_in_words(logical: LogicalPlan, plan: PrivacyPlan) -> str:
+    """One line for the preview: which rule, and how much one number may add."""
+    bounds = plan.bounded.bounds
+    if plan.bounded.rule == "dual-greedy":
+        each = "in each group" if logical.keys else "in all"
+        return f"two owners per row (dual-greedy): a number keeps at most {bounds.max_rows_per_group} rows {each}"
+    if not logical.keys:
+        return f"one owner per row: a number keeps at most {bounds.max_rows} rows"
+    return (
+        f"one owner per row: a number keeps at most {bounds.max_rows} rows, in at most {bounds.max_groups} groups, "
+        f"{bounds.max_rows_per_group} in each"
+    )
+
+
+def epsilon_of_rho(rho_pico: int, delta: float) -> float:
+    """Epsilon that a Gaussian of this rho is described by at `delta`."""
+    return epsilon_of(rho_pico / PICO, delta)

@@ -1,0 +1,235 @@
+"""The JSON objects that other programs read. They may gain fields, never lose or rename them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class KeyColumn(_Document):
+    name: str
+    role: Literal["key"] = "key"
+    type: Literal["string", "integer", "boolean", "date", "timestamp"]
+
+
+class ValueColumn(_Document):
+    name: str
+    role: Literal["value"] = "value"
+    type: Literal["integer", "number"]
+    unit: str | None = None
+    aggregate: str
+    low: str = Field(description="name of the column with the interval's lower end")
+    high: str = Field(description="name of the column with the interval's upper end")
+    mechanism: Literal["laplace", "gaussian"]
+    scale: float = Field(description="scale of the noise, in the unit of the value; of the numerator for averages")
+    bounding_bias: float | None = Field(None, description="estimated share lost to bounding; null if none was bought")
+    expected_half_width: float | None = Field(None, description="95 % half-width, before anything is spent")
+    expected_if_rows: int | None = Field(None, description="rows in a group for which expected_half_width holds")
+
+
+class Interval(_Document):
+    confidence: float = 0.95
+    covers: Literal["noise"] = "noise"
+    per: Literal["value"] = "value"
+
+
+class PlanSummary(_Document):
+    unit: str
+    owners: Literal[1, 2]
+    bounding: Literal["one-owner", "dual-greedy"]
+    bounds: dict[str, int]
+    keys: Literal["declared", "none"]
+    groups: int
+    canonical: str
+    data_version: int
+    policy_version: int
+    consent_version: int
+
+
+class ScopeCharge(_Document):
+    scope: str
+    block: str
+    new: bool
+
+
+class Cost(_Document):
+    epsilon: float
+    delta: float
+    rho: float
+    epsilon_at_delta: float
+    charged: tuple[ScopeCharge, ...]
+
+
+class Left(_Document):
+    epsilon: float
+    delta: float
+    more_like_this: int
+    binding_scope: str
+
+
+class Guarantee(_Document):
+    definition: Literal["pure", "zero-concentrated"]
+    sentence: str
+    not_protected: tuple[str, ...]
+
+
+class LedgerEntry(_Document):
+    entry: str
+    at: str
+
+
+class ReleaseDocument(_Document):
+    """What `dpquery query --json` prints."""
+
+    schema_: Literal["dpquery.release/1"] = Field("dpquery.release/1", alias="schema")
+    status: Literal["released", "repeated", "preview"]
+    release: str | None
+    columns: tuple[Annotated[KeyColumn | ValueColumn, Field(discriminator="role")], ...]
+    rows: tuple[dict[str, Any], ...]
+    interval: Interval = Interval()
+    plan: PlanSummary
+    cost: Cost
+    left: Left | None
+    guarantee: Guarantee
+    purpose: str
+    notice: str
+    ledger: LedgerEntry | None
+    versions: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+class Amount(_Document):
+    epsilon: float
+    delta: float
+
+
+class PureFilter(_Document):
+    open: bool
+    epsilon: float | None
+
+
+class ConcentratedFilter(_Document):
+    open: bool
+    rho: float | None
+    rho_cap: float
+    epsilon: float | None
+
+
+class FilterStates(_Document):
+    pure: PureFilter
+    zcdp: ConcentratedFilter
+
+
+class EntryCounts(_Document):
+    released: int
+    failed: int
+    charged: int = Field(description="charged without an answer")
+    repeated: int
+    refused: int
+
+
+class ExhaustedOn(_Document):
+    median: str | None = None
+    pessimistic: str | None = None
+
+
+class ScopeBudget(_Document):
+    scope: str
+    kind: Literal["analyst", "group", "purpose", "dataset"]
+    name: str
+    block: str
+    state: Literal["open", "closed"]
+    cap: Amount
+    spent: Amount
+    left: Amount
+    used: float
+    filters: FilterStates
+    entries: EntryCounts
+    more_like_last: int | None
+    exhausted_on: ExhaustedOn = ExhaustedOn()
+
+
+class Lifetime(_Document):
+    scope: str
+    epsilon: float | None
+    delta: float
+    rho: float | None
+
+
+class LedgerState(_Document):
+    head: str
+    entries: int
+    verified: bool
+
+
+class BudgetDocument(_Document):
+    """What `dpquery budget --json` prints."""
+
+    schema_: Literal["dpquery.budget/1"] = Field("dpquery.budget/1", alias="schema")
+    dataset: str
+    at: str
+    policy_version: int
+    ledger: LedgerState
+    scopes: tuple[ScopeBudget, ...]
+    lifetime: tuple[Lifetime, ...]
+
+
+class Place(_Document):
+    line: int
+    column: int
+    end: int
+
+
+class RefusalDocument(_Document):
+    """What a refusal with `--json` prints, on standard error."""
+
+    code: str
+    title: str
+    where: Place | None
+    why: str
+    fix: str | None
+    spent: Literal[0] = 0
+    exit: int
+
+
+class TableColumn(_Document):
+    name: str
+    type: str
+    role: Literal["value", "party", "time"]
+    keys: int | None = Field(description="number of values GROUP BY returns; null: not a key")
+    bounds: tuple[float, float] | None
+    unit: str | None
+    sensitive: bool
+
+
+class TableEntry(_Document):
+    name: str
+    public: bool
+    owners: int | None
+    period: tuple[str, str] | None
+    parties: tuple[str, ...]
+    columns: tuple[TableColumn, ...]
+
+
+class TablesDocument(_Document):
+    """What `dpquery tables --json` prints."""
+
+    schema_: Literal["dpquery.tables/1"] = Field("dpquery.tables/1", alias="schema")
+    dataset: str
+    policy_version: int
+    tables: tuple[TableEntry, ...]
+    purposes: dict[str, str]
+
+
+DOCUMENTS: dict[str, type[_Document]] = {
+    "release": ReleaseDocument,
+    "budget": BudgetDocument,
+    "refusal": RefusalDocument,
+    "tables": TablesDocument,
+}
+"""Each document with the name of its shipped JSON Schema, `schemas/<name>.schema.json`."""

@@ -1,0 +1,1 @@
+"""The only place, with the bounding kernels, where private rows exist."""

@@ -1,0 +1,129 @@
+"""Streams the rows a plan needs out of the store, as integer columns, in the store's order."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import duckdb
+import numpy as np
+
+from dpquery.engines.render import CLAMP_MACRO, Sql, join, sql
+from dpquery.errors import EngineError, ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+BATCH_ROWS = 262_144
+"""Rows per Arrow batch handed to a kernel."""
+
+SETTINGS = (
+    "SET enable_external_access = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET allow_community_extensions = false",
+    "SET allow_persistent_secrets = false",
+    "SET python_enable_replacements = false",
+    "SET preserve_insertion_order = true",
+    "SET error_on_division_by_zero = false",
+    "SET enable_progress_bar = false",
+    "SET lock_configuration = true",
+)
+"""A second wall behind the plan: the engine reads the store's folder and nothing else, and nothing can be reopened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanColumn:
+    """One streamed column: its name in the stream and the SQL that computes it."""
+
+    name: str
+    sql: Sql
+
+
+@contextlib.contextmanager
+def connection(folder: Path, *, memory_limit: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB that may read files under `folder` only."""
+    con = duckdb.connect(":memory:")
+    try:
+        if memory_limit is not None:
+            con.execute(f"SET memory_limit = '{memory_limit}'")
+        con.execute("SET temp_directory = ''")
+        con.execute("SET allowed_directories = [" + _text(str(folder.resolve())) + "]")
+        con.execute(CLAMP_MACRO)
+        for setting in SETTINGS:
+            with contextlib.suppress(duckdb.CatalogException):  # a setting that this version does not have
+                con.execute(setting)
+        yield con
+    finally:
+        con.close()
+
+
+class RowSource(Protocol):
+    """Where the private rows of one table come from."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the rows' codes go up to."""
+
+    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
+        """The columns of the rows that meet `where`, without NULLs, in the store's order; again at each call."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Rows in the files of a store, which are in the store's order: by batch, block and place."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    numbers: int
+
+    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
+        """Each file streamed in turn, with its order checked."""
+        with connection(self.folder) as con:
+            for file in self.files:
+                yield from stream(con, Sql("read_parquet(?)", (str(file.resolve()),)), columns, where)
+
+
+def stream(
+    con: duckdb.DuckDBPyConnection, rows: Sql, columns: Sequence[ScanColumn], where: Sql
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Batches of the columns of `rows` (what stands in FROM) that meet `where`, in their own order.
+
+    The first column must be `place`: its order is checked as it streams, since the bounding rules rely on it.
+    Engine errors become EngineError without the engine's text, which may quote rows.
+    """
+    ensure(bool(columns) and columns[0].name == "place", "a scan streams the row's place first")
+    selected = join(", ", [sql(f"{{}} AS {column.name}", column.sql) for column in columns])
+    query = sql("SELECT {} FROM {} WHERE {}", selected, rows, where)
+    last = 0
+    try:
+        reader = con.sql(query.text, params=list(query.parameters)).to_arrow_reader(BATCH_ROWS)
+        for batch in reader:
+            arrays = {column.name: _numpy(batch.column(i)) for i, column in enumerate(columns)}
+            place = arrays["place"]
+            if place.size:
+                in_order = bool(np.all(place[1:] >= place[:-1])) and int(place[0]) >= last
+                ensure(in_order, "the engine delivers rows in the store's order")
+                last = int(place[-1])
+                yield arrays
+    except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+        raise EngineError(
+            "DPQ-701",
+            f"the engine stopped while reading ({type(error).__name__})",
+            fix="ask the steward; the charge stands",
+        ) from None
+
+
+def _numpy(array: pa.Array) -> NDArray[Any]:
+    ensure(array.null_count == 0, "streamed columns hold no NULL")
+    values: NDArray[Any] = array.to_numpy(zero_copy_only=True)
+    return values
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,151 @@
+"""Where each scope stands, for reports: steward's material, since it shows everybody's spending."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from dpquery.accounting import NOTHING, Cap, Filters, Fitting, Loss, filters, largest_that_fits
+from dpquery.ledger.bodies import (
+    ChargeBody,
+    CloseBody,
+    FailBody,
+    GrantBody,
+    RefuseBody,
+    ReleaseBody,
+    RepeatBody,
+    decode,
+)
+from dpquery.ledger.grants import Caps
+from dpquery.ledger.rows import decisions, entries_after, read_balances
+from dpquery.ledger.scopes import Pair, Scope, pair_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Cap and spending of a scope in one block."""
+
+    scope: Scope
+    block: str
+    cap: Cap | None
+    """None: nothing was granted. Then a group or purpose does not bind, and others refuse."""
+    spent: Loss
+    state: Literal["open", "closed"]
+    """Whether it may still be charged if the amount fits."""
+
+    @property
+    def filters(self) -> Filters | None:
+        """Spent, cap and left in both filters; None without a cap."""
+        return None if self.cap is None else filters(self.cap, self.spent)
+
+    @property
+    def fits(self) -> Fitting | None:
+        """The largest losses that still fit; None without a cap."""
+        return None if self.cap is None else largest_that_fits(self.cap, self.spent)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeBalance(Standing):
+    """A standing with the number of requests behind it."""
+
+    counts: Mapping[str, int] = field(hash=False)
+    """Requests by how they ended: released, failed, charged (neither answer nor failure yet), repeated, refused."""
+    last: Loss | None
+    """What the last charge cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Everything that a scope has spent, over all blocks."""
+
+    scope: Scope
+    spent: Loss
+
+
+def standings(connection: Connection, pairs: Sequence[Pair]) -> tuple[Standing, ...]:
+    """Where `pairs` stand, in their order."""
+    caps = _caps(connection)
+    spent = read_balances(connection, pairs)
+    return tuple(Standing(s, b, caps.cap(s, b), spent[s, b], _state(caps, (s, b))) for s, b in pairs)
+
+
+def scope_balances(connection: Connection) -> tuple[ScopeBalance, ...]:
+    """Every scope and block with spending or a grant that names it, in order."""
+    caps = _caps(connection)
+    spent = read_balances(connection, None)
+    counts, last = _counts(connection)
+    pairs = sorted(set(spent) | caps.named_blocks(), key=pair_key)
+    return tuple(
+        ScopeBalance(
+            scope=pair[0],
+            block=pair[1],
+            cap=caps.cap(*pair),
+            spent=spent.get(pair, NOTHING),
+            state=_state(caps, pair),
+            counts={end: found[pair] for end, found in counts.items()},
+            last=last.get(pair),
+        )
+        for pair in pairs
+    )
+
+
+def lifetimes(connection: Connection) -> tuple[Lifetime, ...]:
+    """The sum over blocks, for each scope with spending."""
+    total: dict[Scope, Loss] = {}
+    for (scope, _), loss in read_balances(connection, None).items():
+        total[scope] = total.get(scope, NOTHING) + loss
+    return tuple(Lifetime(scope, total[scope]) for scope in sorted(total, key=str))
+
+
+def _caps(connection: Connection) -> Caps:
+    caps = Caps()
+    for entry in decisions(connection):
+        body = decode(entry)
+        if isinstance(body, GrantBody | CloseBody):
+            caps.add(entry.sequence, body)
+    return caps
+
+
+def _state(caps: Caps, pair: Pair) -> Literal["open", "closed"]:
+    return "open" if caps.is_open(*pair) else "closed"
+
+
+def _counts(connection: Connection) -> tuple[dict[str, Counter[Pair]], dict[Pair, Loss]]:
+    last: dict[Pair, Loss] = {}
+    charged: dict[int, tuple[Pair, ...]] = {}
+    released: set[int] = set()
+    failed: set[int] = set()
+    repeated: Counter[Pair] = Counter()
+    refused: Counter[Pair] = Counter()
+    for entry in entries_after(connection, 0):
+        match decode(entry):
+            case ChargeBody(charges=pairs, loss=loss):
+                last |= dict.fromkeys(pairs, loss)
+                charged[entry.sequence] = pairs
+            case ReleaseBody(charge=charge):
+                released.add(charge)
+            case FailBody(charge=charge):
+                failed.add(charge)
+            case RepeatBody(charges=flagged):
+                repeated.update(pair for pair, _ in flagged)
+            case RefuseBody(charges=pairs):
+                refused.update(pairs)
+            case _:
+                pass
+    return {
+        "released": _per_pair(charged[one] for one in charged if one in released),
+        "failed": _per_pair(charged[one] for one in charged if one in failed - released),
+        "charged": _per_pair(charged[one] for one in charged if one not in failed | released),
+        "repeated": repeated,
+        "refused": refused,
+    }, last
+
+
+def _per_pair(groups: Iterable[tuple[Pair, ...]]) -> Counter[Pair]:
+    return Counter(pair for pairs in groups for pair in pairs)

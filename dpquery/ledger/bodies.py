@@ -1,0 +1,278 @@
+"""What entries say, by kind: one frozen type for each, to and from canonical JSON through a closed table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dpquery.accounting import Cap, Loss
+from dpquery.errors import DpqueryError, LedgerError
+from dpquery.ledger.scopes import Pair, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dpquery.ledger.canonical import Json
+    from dpquery.ledger.entries import Entry
+
+INFINITE = "infinite"
+"""In place of an amount without limit, or one that was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenesisBody:
+    """The first entry: whose ledger this is, and whose signature changes caps."""
+
+    dataset: str
+    format: int
+    ledger: str
+    """Random, so that a signature made for one ledger fits no other."""
+    steward: str
+    """Ed25519 public key, hexadecimal."""
+
+    def to_json(self) -> Json:
+        return {"dataset": self.dataset, "format": self.format, "ledger": self.ledger, "steward": self.steward}
+
+
+@dataclass(frozen=True, slots=True)
+class GrantBody:
+    """The cap of a scope in a block, from here on."""
+
+    scope: Scope
+    block: str
+    cap: Cap
+    reason: str
+    actor: str
+
+    def to_json(self) -> dict[str, Json]:
+        cap = {
+            "epsilon": self.cap.epsilon,
+            "delta": self.cap.delta,
+            "delta_selection": self.cap.delta_selection,
+            "delta_conversion": self.cap.delta_conversion,
+            "rho": self.cap.rho,
+        }
+        return {"scope": str(self.scope), "block": self.block, "cap": cap, "reason": self.reason, "actor": self.actor}
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBody:
+    """A scope spends no more in a block."""
+
+    scope: Scope
+    block: str
+    reason: str
+    actor: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"scope": str(self.scope), "block": self.block, "reason": self.reason, "actor": self.actor}
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeBody:
+    """The price of one release, spent in full by each pair."""
+
+    asker: str
+    purpose: str
+    question: str
+    charges: tuple[Pair, ...]
+    loss: Loss
+    asked_epsilon: int | None
+    asked_rho: int | None
+    request: str
+    """Digest of the asker's request id; empty without one."""
+    fingerprint: str
+    """Digest of all that was requested."""
+    plan: Mapping[str, Any] = field(hash=False)
+
+    def to_json(self) -> Json:
+        return {
+            "asker": self.asker,
+            "purpose": self.purpose,
+            "question": self.question,
+            "charges": _pairs_to_json(self.charges),
+            "loss": loss_to_json(self.loss),
+            "asked": {"epsilon": _amount(self.asked_epsilon), "rho": _amount(self.asked_rho)},
+            "request": self.request,
+            "fingerprint": self.fingerprint,
+            "plan": self.plan,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseBody:
+    """The answer that a charge paid for is stored."""
+
+    charge: int
+    sha256: str
+    bytes: int
+
+    def to_json(self) -> Json:
+        return {"charge": self.charge, "sha256": self.sha256, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class FailBody:
+    """An attempt to answer ended without one. The charge stays."""
+
+    charge: int
+    attempt: int
+
+    def to_json(self) -> Json:
+        return {"charge": self.charge, "attempt": self.attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatBody:
+    """A stored release was handed out again; `loss` was spent by the pairs that had not paid for it."""
+
+    charge: int
+    asker: str
+    purpose: str
+    question: str
+    charges: tuple[tuple[Pair, bool], ...]
+    """Pairs of the request; True: paid now."""
+    loss: Loss
+    request: str
+    fingerprint: str
+
+    def to_json(self) -> Json:
+        return {
+            "charge": self.charge,
+            "asker": self.asker,
+            "purpose": self.purpose,
+            "question": self.question,
+            "charges": [[str(scope), block, int(new)] for (scope, block), new in self.charges],
+            "loss": loss_to_json(self.loss),
+            "request": self.request,
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseBody:
+    """A request that no budget allowed. It spent nothing."""
+
+    code: str
+    asker: str
+    purpose: str
+    question: str
+    charges: tuple[Pair, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "code": self.code,
+            "asker": self.asker,
+            "purpose": self.purpose,
+            "question": self.question,
+            "charges": _pairs_to_json(self.charges),
+        }
+
+
+Body = GenesisBody | GrantBody | CloseBody | ChargeBody | ReleaseBody | FailBody | RepeatBody | RefuseBody
+
+
+def decode(entry: Entry) -> Body:
+    """What `entry` says. LedgerError DPQ-804 for a kind this version does not know, DPQ-802 for an unreadable body."""
+    reader = _READERS.get(entry.kind)
+    if reader is None:
+        raise LedgerError(
+            "DPQ-804",
+            f"entry {entry.sequence} of the ledger is of kind {entry.kind!r}, which this version does not know",
+            fix="use the version of dpquery that wrote it",
+        )
+    try:
+        return reader(json.loads(entry.body))
+    except (LookupError, TypeError, ValueError, AttributeError, DpqueryError) as error:
+        raise LedgerError(
+            "DPQ-802", f"entry {entry.sequence} of the ledger cannot be read", fix="dpquery ledger verify DIR"
+        ) from error
+
+
+def _genesis(raw: dict[str, Any]) -> GenesisBody:
+    return GenesisBody(raw["dataset"], raw["format"], raw["ledger"], raw["steward"])
+
+
+def _grant(raw: dict[str, Any]) -> GrantBody:
+    return GrantBody(Scope.parse(raw["scope"]), raw["block"], Cap(**raw["cap"]), raw["reason"], raw["actor"])
+
+
+def _close(raw: dict[str, Any]) -> CloseBody:
+    return CloseBody(Scope.parse(raw["scope"]), raw["block"], raw["reason"], raw["actor"])
+
+
+def _charge(raw: dict[str, Any]) -> ChargeBody:
+    return ChargeBody(
+        asker=raw["asker"],
+        purpose=raw["purpose"],
+        question=raw["question"],
+        charges=_pairs(raw["charges"]),
+        loss=_loss(raw["loss"]),
+        asked_epsilon=_finite(raw["asked"]["epsilon"]),
+        asked_rho=_finite(raw["asked"]["rho"]),
+        request=raw["request"],
+        fingerprint=raw["fingerprint"],
+        plan=raw["plan"],
+    )
+
+
+def _release(raw: dict[str, Any]) -> ReleaseBody:
+    return ReleaseBody(raw["charge"], raw["sha256"], raw["bytes"])
+
+
+def _fail(raw: dict[str, Any]) -> FailBody:
+    return FailBody(raw["charge"], raw["attempt"])
+
+
+def _repeat(raw: dict[str, Any]) -> RepeatBody:
+    return RepeatBody(
+        charge=raw["charge"],
+        asker=raw["asker"],
+        purpose=raw["purpose"],
+        question=raw["question"],
+        charges=tuple(((Scope.parse(scope), block), new == 1) for scope, block, new in raw["charges"]),
+        loss=_loss(raw["loss"]),
+        request=raw["request"],
+        fingerprint=raw["fingerprint"],
+    )
+
+
+def _refuse(raw: dict[str, Any]) -> RefuseBody:
+    return RefuseBody(raw["code"], raw["asker"], raw["purpose"], raw["question"], _pairs(raw["charges"]))
+
+
+_READERS: Mapping[str, Callable[[dict[str, Any]], Body]] = {
+    "genesis": _genesis,
+    "grant": _grant,
+    "close": _close,
+    "charge": _charge,
+    "release": _release,
+    "fail": _fail,
+    "repeat": _repeat,
+    "refuse": _refuse,
+}
+
+
+def _amount(amount: int | None) -> int | str:
+    return INFINITE if amount is None else amount
+
+
+def _finite(raw: int | str) -> int | None:
+    return None if raw == INFINITE else int(raw)
+
+
+def loss_to_json(loss: Loss) -> dict[str, Json]:
+    return {"epsilon": _amount(loss.epsilon), "rho": _amount(loss.rho), "delta": loss.delta}
+
+
+def _loss(raw: dict[str, Any]) -> Loss:
+    return Loss(_finite(raw["epsilon"]), _finite(raw["rho"]), raw["delta"])
+
+
+def _pairs_to_json(pairs: tuple[Pair, ...]) -> Json:
+    return [[str(scope), block] for scope, block in pairs]
+
+
+def _pairs(raw: list[list[str]]) -> tuple[Pair, ...]:
+    return tuple((Scope.parse(scope), block) for scope, block in raw)

@@ -1,0 +1,91 @@
+"""Stored releases that answer a question again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from dpquery.errors import broken
+from dpquery.ledger.entries import release_name
+from dpquery.ledger.refusals import RequestIdTaken
+from dpquery.ledger.requests import StoredRelease
+from dpquery.ledger.rows import entry_at, is_released, paid_pairs
+from dpquery.ledger.schema import charges, releases, requests
+from dpquery.ledger.spending import charge_body, stored_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Connection
+
+    from dpquery.ledger.requests import ChargeRequest
+    from dpquery.ledger.scopes import Pair
+
+CANDIDATES_MAX = 100
+"""How many stored answers to one question are weighed against each other: the newest."""
+
+
+def find_release(
+    connection: Connection,
+    question: str,
+    epsilon_at_least: int | None,
+    rho_at_least: int | None,
+    charged_to: Collection[Pair],
+) -> StoredRelease | None:
+    """The newest release that answers `question` at the asked loss or more.
+
+    Of several, one for which fewest of `charged_to` have still to pay: who has paid never pays for a newer one.
+    """
+    found = (
+        select(charges.c.sequence)
+        .join(releases, releases.c.charge == charges.c.sequence)
+        .where(charges.c.question == question)
+        .order_by(charges.c.sequence.desc())
+        .limit(CANDIDATES_MAX)
+    )
+    if epsilon_at_least is not None:
+        found = found.where(charges.c.asked_epsilon >= epsilon_at_least)
+    if rho_at_least is not None:
+        found = found.where(charges.c.asked_rho >= rho_at_least)
+    candidates = connection.execute(found).scalars().all()
+    if not candidates:
+        return None
+    wanted = frozenset(charged_to)
+    if not wanted:
+        return _stored(connection, candidates[0])
+    return _stored(connection, min(candidates, key=lambda one: len(wanted - paid_pairs(connection, one))))
+
+
+def find_for(connection: Connection, request: ChargeRequest) -> StoredRelease | None:
+    """The release that `request` should get without a new one being made; None if it has to be charged."""
+    if request.request_id is not None:
+        row = connection.execute(select(requests).where(requests.c.request == request.request_key)).one_or_none()
+        if row is not None:
+            if row.fingerprint != request.fingerprint:
+                raise RequestIdTaken
+            return _stored(connection, row.charge) if is_released(connection, row.charge) else None
+    epsilon, rho = request.asked
+    if request.asked_epsilon is None and request.asked_rho is None and epsilon is not None:
+        rho = None  # asked as epsilon: what it costs in rho is not part of what was asked
+    return find_release(connection, request.question, epsilon, rho, request.charges)
+
+
+def _stored(connection: Connection, charge: int) -> StoredRelease:
+    entry = entry_at(connection, charge)
+    body = charge_body(entry)
+    payload = stored_payload(connection, charge)
+    if payload is None:
+        broken("a stored release has its bytes")
+    return StoredRelease(
+        sequence=charge,
+        release=release_name(entry.hash),
+        entry=entry.name,
+        at=entry.at,
+        question=body.question,
+        asked_epsilon=body.asked_epsilon,
+        asked_rho=body.asked_rho,
+        loss=body.loss,
+        charged=paid_pairs(connection, charge),
+        payload=payload,
+    )

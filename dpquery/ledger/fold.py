@@ -1,0 +1,100 @@
+"""Caps and balances as the entries alone say they are: what stored balances are checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Never, assert_never
+
+from dpquery.accounting import NOTHING, Loss, admits
+from dpquery.errors import LedgerError
+from dpquery.ledger.bodies import (
+    Body,
+    ChargeBody,
+    CloseBody,
+    FailBody,
+    GenesisBody,
+    GrantBody,
+    RefuseBody,
+    ReleaseBody,
+    RepeatBody,
+    decode,
+)
+from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, Entry, is_sealed
+from dpquery.ledger.grants import Caps, check_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dpquery.ledger.scopes import Pair
+
+
+@dataclass(slots=True)
+class Fold:
+    """State after the first `sequence` entries, each of which was checked as it came."""
+
+    sequence: int = 0
+    hash: str = BEFORE_GENESIS
+    genesis: GenesisBody | None = None
+    caps: Caps = field(default_factory=Caps)
+    spent: dict[Pair, Loss] = field(default_factory=dict)
+
+    def apply(self, entry: Entry) -> Body:
+        """Take in the next entry: it must follow the last, be whole, be signed if it changes a cap, and not overspend.
+
+        LedgerError DPQ-802 otherwise; DPQ-804 if a newer version wrote it.
+        """
+        if entry.sequence != self.sequence + 1:
+            broken_chain(self.sequence + 1, "is missing")
+        if entry.previous != self.hash or not is_sealed(entry):
+            broken_chain(entry.sequence, "was changed, or does not follow the one before")
+        body = decode(entry)
+        if isinstance(body, GenesisBody) != (entry.sequence == 1):
+            broken_chain(entry.sequence, "is not where its kind belongs")
+        match body:
+            case GenesisBody():
+                check_format(body)
+                self.genesis = body
+            case GrantBody() | CloseBody():
+                check_signature(entry, self._steward())
+                self.caps.add(entry.sequence, body)
+            case ChargeBody():
+                self._spend(entry.sequence, body.charges, body.loss)
+            case RepeatBody():
+                self._spend(entry.sequence, (pair for pair, new in body.charges if new), body.loss)
+            case ReleaseBody() | FailBody() | RefuseBody():
+                pass
+            case _:
+                assert_never(body)
+        self.sequence, self.hash = entry.sequence, entry.hash
+        return body
+
+    def spent_by(self, pair: Pair) -> Loss:
+        return self.spent.get(pair, NOTHING)
+
+    def _steward(self) -> str:
+        return "" if self.genesis is None else self.genesis.steward
+
+    def _spend(self, sequence: int, pairs: Iterable[Pair], loss: Loss) -> None:
+        for pair in pairs:
+            spent = self.spent_by(pair)
+            cap = self.caps.cap(*pair)
+            if not self.caps.is_open(*pair) or (cap is not None and not admits(cap, spent, loss)):
+                broken_chain(sequence, f"charges {pair[0]} beyond its cap")
+            self.spent[pair] = spent + loss
+
+
+def check_format(genesis: GenesisBody) -> None:
+    """LedgerError DPQ-804 for a ledger of a newer version."""
+    if genesis.format > FORMAT:
+        raise LedgerError(
+            "DPQ-804",
+            f"the ledger has format {genesis.format}, and this version knows up to {FORMAT}",
+            fix="use a newer dpquery",
+        )
+
+
+def broken_chain(sequence: int, what: str) -> Never:
+    """LedgerError DPQ-802 about the entry `sequence`."""
+    raise LedgerError(
+        "DPQ-802", f"entry {sequence} of the ledger {what}", fix="restore the ledger from a copy that verifies"
+    )

@@ -1,0 +1,142 @@
+"""What callers ask of the ledger, and what they get back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dpquery.errors import ensure
+from dpquery.ledger.bodies import loss_to_json
+from dpquery.ledger.canonical import Json, canonical_text
+from dpquery.ledger.entries import EACH_BLOCK
+from dpquery.ledger.scopes import Pair, is_plain, pair_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from dpquery.accounting import Loss
+    from dpquery.ledger.scopes import Scope
+
+PAIRS_MAX = 10_000
+BODY_LENGTH_MAX = 64 * 1024
+TEXT_LENGTH_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """One question and its price. Nothing in it may depend on protected rows."""
+
+    request_id: str | None
+    """Made by the asker; a retry with the same id, for the same request, never pays twice. None: no retry."""
+    question: str
+    """Digest of the canonical question, its versions included."""
+    asker: str
+    purpose: str
+    charges: tuple[Pair, ...]
+    """Every scope and block that pays; each pays the whole loss. Each block is charged to the dataset too."""
+    loss: Loss
+    body: Mapping[str, Json] = field(default_factory=dict, hash=False)
+    """Summary of the plan for reports: integers, text, lists and objects."""
+    asked_epsilon: int | None = None
+    """What the asker asked for, in nano: stored releases answer requests that ask for no more. The epsilon of `loss`
+    if neither this nor `asked_rho` is given."""
+    asked_rho: int | None = None
+    """Likewise in pico."""
+
+    def __post_init__(self) -> None:
+        ensure(0 < len(self.charges) <= PAIRS_MAX, "a charge names its scopes")
+        ensure(len(set(self.charges)) == len(self.charges), "a charge names each scope and block once")
+        blocks = {block for _, block in self.charges}
+        ensure(all(is_plain(block) and block != EACH_BLOCK for block in blocks), "a charge names plain blocks")
+        paid = {block for scope, block in self.charges if scope.kind == "dataset"}
+        ensure(paid == blocks, "the dataset pays for each block")
+        for text in (self.question, self.asker, self.purpose):
+            ensure(0 < len(text) <= TEXT_LENGTH_MAX, "a request says what, who and why")
+        ensure(self.request_id is None or 0 < len(self.request_id) <= TEXT_LENGTH_MAX, "a request id is short")
+        ensure(len(canonical_text(self.body)) <= BODY_LENGTH_MAX, "the summary of a plan is small")
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The charges in the one order in which the ledger touches them."""
+        return tuple(sorted(self.charges, key=pair_key))
+
+    @property
+    def asked(self) -> tuple[int | None, int | None]:
+        """Nano-epsilon and pico-rho that a stored release is compared by."""
+        if self.asked_epsilon is None and self.asked_rho is None:
+            return self.loss.epsilon, self.loss.rho
+        return self.asked_epsilon, self.asked_rho
+
+    @property
+    def request_key(self) -> str:
+        """Digest of asker and request id: ids are the asker's own, and what they contain is not stored. Empty: none."""
+        if self.request_id is None:
+            return ""
+        return _digest(["request/1", self.asker, self.request_id])
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that makes a retry the same request."""
+        asked = [-1 if amount is None else amount for amount in (self.asked_epsilon, self.asked_rho)]
+        pairs = [[str(scope), block] for scope, block in self.pairs]
+        return _digest(["fingerprint/1", self.question, self.purpose, pairs, loss_to_json(self.loss), asked])
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedPair:
+    """A scope and block that a release is charged to."""
+
+    scope: Scope
+    block: str
+    new: bool
+    """Charged by this request; False: it had paid for this release before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Proof of payment for one release. It stands whatever happens next."""
+
+    sequence: int
+    """Of the entry that charged the release."""
+    release: str
+    """Name of the release."""
+    entry: str
+    """`sha256:` and the hash of the entry that this request got (a charge, or a repeat)."""
+    at: str
+    charges: tuple[ChargedPair, ...]
+    loss: Loss
+    """What each new pair spent: for a stored release the price it was made at, not that of the request."""
+    fresh: bool
+    """This request made the charge."""
+    payload: bytes | None = field(repr=False)
+    """The stored release, to be handed out as it is. None: it is to be computed, then given to `record`."""
+    attempt: int = 1
+    """Which attempt at an answer this is, for `fail`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """A release that can be handed out again."""
+
+    sequence: int
+    """Of the entry that charged it."""
+    release: str
+    entry: str
+    at: str
+    question: str
+    asked_epsilon: int | None
+    asked_rho: int | None
+    loss: Loss
+    """What a scope that has not paid for it yet will be charged."""
+    charged: frozenset[Pair]
+    """Who has paid for it."""
+    payload: bytes = field(repr=False)
+
+    def owed(self, charges: Collection[Pair]) -> tuple[Pair, ...]:
+        """Those of `charges` that have not paid for this release."""
+        return tuple(sorted((pair for pair in charges if pair not in self.charged), key=pair_key))
+
+
+def _digest(value: Json) -> str:
+    return hashlib.sha256(canonical_text(value).encode("ascii")).hexdigest()

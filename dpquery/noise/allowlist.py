@@ -1,0 +1,42 @@
+"""The few OpenDP constructors this program may use: integer noise on vectors, and one conversion.
+
+OpenDP 0.16 has open faults in its threshold, variance, tree and dataframe constructors; none of them is named here,
+and no other module imports opendp.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal
+
+import opendp.combinators as combinators  # noqa: PLR0402 - opendp exposes no names to import from
+import opendp.domains as domains  # noqa: PLR0402
+import opendp.measurements as measurements  # noqa: PLR0402
+import opendp.metrics as metrics  # noqa: PLR0402
+import opendp.mod as mod  # noqa: PLR0402
+
+from dpquery.errors import ensure
+
+MechanismName = Literal["laplace", "gaussian"]
+
+mod.enable_features("contrib")
+
+
+def integer_noise(mechanism: MechanismName, scale: float) -> Any:
+    """A measurement that adds discrete noise of `scale` to each element of an int64 vector.
+
+    Its input distance is the L1 sensitivity for Laplace (loss: epsilon) and the L2 sensitivity for Gaussian (loss:
+    rho of zero-concentrated privacy); Canonne, Kamath, Steinke, "The Discrete Gaussian", NeurIPS 2020.
+    """
+    ensure(0.0 < scale < 2.0**60, "a noise scale is positive and leaves room in 64 bits")
+    domain = domains.vector_domain(domains.atom_domain(T="i64"))
+    if mechanism == "laplace":
+        return measurements.make_laplace(domain, metrics.l1_distance(T="f64"), scale=scale)
+    return measurements.make_gaussian(domain, metrics.l2_distance(T="f64"), scale=scale)
+
+
+@functools.cache
+def gaussian_curve() -> Any:
+    """A unit Gaussian whose map gives the privacy profile of rho = d^2 / 2."""
+    gaussian = measurements.make_gaussian(domains.atom_domain(T="i64"), metrics.absolute_distance(T="f64"), scale=1.0)
+    return combinators.make_zCDP_to_approxDP(gaussian)

@@ -1,0 +1,42 @@
+"""How far discrete noise strays: half-widths of intervals, in closed form."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from dpquery.errors import ensure
+
+EXACT_SCALE_MAX = 100.0
+"""Up to this scale the discrete Gaussian's weights are added up one by one."""
+
+
+def half_width(mechanism: str, scale: float, confidence: float) -> int:
+    """Least integer w with P(|noise| <= w) >= `confidence` for one noisy integer.
+
+    Laplace: P(|X| > w) = 2 r^(w + 1) / (1 + r), r = exp(-1/scale), so w = ceil(scale ln(2 / ((1 + r) beta)) - 1).
+    Gaussian: the weights exp(-x^2 / (2 scale^2)) are added up; from EXACT_SCALE_MAX on, where a step no longer
+    matters, the continuous quantile and half a step stand in.
+    """
+    ensure(0.0 < confidence < 1.0, "confidence lies between 0 and 1")
+    beta = 1.0 - confidence
+    if mechanism == "laplace":
+        ratio = math.exp(-1.0 / scale)
+        return max(0, math.ceil(scale * math.log(2.0 / ((1.0 + ratio) * beta)) - 1.0))
+    if scale > EXACT_SCALE_MAX:
+        return math.ceil(NormalDist().inv_cdf(1.0 - beta / 2.0) * scale + 0.5)
+    tail = [math.exp(-x * x / (2.0 * scale * scale)) for x in range(1, math.ceil(12.0 * scale) + 2)]
+    total = 1.0 + 2.0 * math.fsum(tail)
+    covered, width = 1.0, 0
+    while covered < confidence * total and width < len(tail):
+        covered += 2.0 * tail[width]
+        width += 1
+    return width
+
+
+def standard_deviation(mechanism: str, scale: float) -> float:
+    """Standard deviation of one noisy integer; for Laplace sqrt(2 r) / (1 - r), for Gaussian at most the scale."""
+    if mechanism == "laplace":
+        ratio = math.exp(-1.0 / scale)
+        return math.sqrt(2.0 * ratio) / (1.0 - ratio)
+    return scale

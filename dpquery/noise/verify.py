@@ -1,0 +1,38 @@
+"""The planned loss, found a second time by OpenDP's own maps."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from dpquery.errors import ensure
+from dpquery.noise.allowlist import integer_noise
+from dpquery.privacy.calibrate import NANO, PICO, l2_upwards
+
+if TYPE_CHECKING:
+    from dpquery.privacy.calibrate import PrivacyPlan
+
+
+def verify(plan: PrivacyPlan) -> PrivacyPlan:
+    """The same plan, or InternalError if any part would lose more than its planned share."""
+    spent_epsilon = spent_rho = Fraction(0)
+    for part in plan.parts:
+        measurement = integer_noise(part.mechanism, part.scale)
+        if part.mechanism == "laplace":
+            mapped = Fraction(float(measurement.map(float(part.sensitivity.l1))))
+            ensure(part.loss.epsilon is not None and mapped <= Fraction(part.loss.epsilon, NANO), "epsilon as planned")
+            spent_epsilon += mapped
+        else:
+            mapped = Fraction(float(measurement.map(l2_upwards(part.sensitivity))))
+            ensure(part.loss.rho is not None and mapped <= Fraction(part.loss.rho, PICO), "rho as planned")
+            spent_rho += mapped
+        ensure(math.isfinite(part.scale), "scales are finite")
+    if plan.mechanism == "laplace":
+        ensure(spent_epsilon <= Fraction(plan.asked_epsilon, NANO), "the parts stay within the asked epsilon")
+    else:
+        from dpquery.noise.conversion import epsilon_of
+
+        reached = epsilon_of(float(spent_rho), plan.delta_release)
+        ensure(Fraction(reached) <= Fraction(plan.asked_epsilon, NANO), "the Gaussian stays within the asked epsilon")
+    return plan

@@ -1,0 +1,1 @@
+"""A request after names and types are known: expressions, keys, aggregates."""

@@ -1,0 +1,214 @@
+"""Group keys known before any row is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dpquery.errors import ensure
+from dpquery.plan.expressions import (
+    And,
+    ColumnRef,
+    Comparison,
+    Constant,
+    Expression,
+    InList,
+    IsNull,
+    Not,
+    Or,
+    TimeUnit,
+    Value,
+    ValueType,
+    columns_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dpquery.errors import Span
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Times from `start` up to, not including, `end` (UTC, naive)."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def empty(self) -> bool:
+        return self.start >= self.end
+
+    def intersect(self, other: TimeRange) -> TimeRange:
+        return TimeRange(max(self.start, other.start), min(self.end, other.end))
+
+    def months(self) -> tuple[str, ...]:
+        """UTC months the range touches, as `2026-01`."""
+        return tuple(f"{start:%Y-%m}" for start in truncated_times(self, "month"))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """One key of GROUP BY: its expression and every value it may return, in the order of the answer."""
+
+    expression: Expression
+    values: tuple[Constant, ...]
+    origin: str
+    """Where the values come from, for the preview: policy, numbering plan, time range, public table."""
+    span: Span | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        ensure(len(set(self.values)) == len(self.values), "the values of a key differ")
+
+    @property
+    def type(self) -> ValueType:
+        return self.expression.type
+
+    @property
+    def column(self) -> str | None:
+        """The one column the key reads."""
+        names = columns_in(self.expression)
+        return next(iter(names)) if len(names) == 1 else None
+
+    def restricted(self, conditions: Iterable[Expression]) -> GroupKey:
+        """The key without the values that a condition on this key alone rules out for every row.
+
+        Rows with such a value are filtered out by WHERE anyway, so the cells would hold nothing but noise.
+        """
+        if not isinstance(self.expression, ColumnRef):
+            return self
+        own = [c for c in conditions if columns_in(c) == {self.expression.name}]
+        kept = tuple(v for v in self.values if not any(_rules_out(c, v) for c in own))
+        return replace(self, values=kept)
+
+
+def truncated_times(time_range: TimeRange, unit: TimeUnit) -> tuple[datetime, ...]:
+    """Starts of the hours, days, ISO weeks or months that touch the range."""
+    return tuple(_steps(time_range, unit))
+
+
+def days(time_range: TimeRange) -> tuple[date, ...]:
+    return tuple(moment.date() for moment in truncated_times(time_range, "day"))
+
+
+def _steps(time_range: TimeRange, unit: TimeUnit) -> Iterator[datetime]:
+    moment = time_range.start.replace(minute=0, second=0, microsecond=0)
+    if unit != "hour":
+        moment = moment.replace(hour=0)
+    if unit == "week":
+        moment -= timedelta(days=moment.weekday())
+    if unit == "month":
+        moment = moment.replace(day=1)
+    while moment < time_range.end:
+        yield moment
+        match unit:
+            case "hour":
+                moment += timedelta(hours=1)
+            case "day":
+                moment += timedelta(days=1)
+            case "week":
+                moment += timedelta(days=7)
+            case "month":
+                moment = (moment + timedelta(days=32)).replace(day=1)
+
+
+def time_range_of(conditions: Iterable[Expression], time_column: str) -> TimeRange:
+    """The widest range of times that the literal ends in `conditions` allow.
+
+    Reads comparisons of the time column, or of `day`, with a literal; everything else leaves the range as it is,
+    which is safe: a wider range charges more blocks and returns more keys, never fewer.
+    """
+    found = TimeRange(datetime.min, datetime.max)
+    for condition in conditions:
+        match condition:
+            case Comparison(operator=operator, left=ColumnRef(name=name), right=Value(value=date() as value)) if (
+                name in {time_column, "day"}
+            ):
+                found = found.intersect(_ends(operator, _moment(value), whole_days=name == "day"))
+            case _:
+                continue
+    return found
+
+
+def _moment(value: date) -> datetime:
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC, naive
+
+
+def _ends(operator: str, moment: datetime, *, whole_days: bool) -> TimeRange:
+    """Times t with `t operator moment`; a day stands for the time it starts at, and lasts to the next."""
+    everything = TimeRange(datetime.min, datetime.max)
+    if whole_days:
+        # A day d <= moment means d <= the day of the moment; d < moment excludes that day only at midnight.
+        floor = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        after = floor + timedelta(days=1)
+        ceiling = floor if moment == floor else after
+    else:
+        floor = ceiling = moment
+        after = moment + timedelta(microseconds=1)
+    match operator:
+        case "=":
+            return TimeRange(ceiling, after)
+        case ">=":
+            return replace(everything, start=ceiling)
+        case ">":
+            return replace(everything, start=after)
+        case "<":
+            return replace(everything, end=ceiling)
+        case "<=":
+            return replace(everything, end=after)
+        case _:
+            return everything
+
+
+def _rules_out(condition: Expression, key: Constant) -> bool:
+    """Whether WHERE drops every row whose key is `key`: the condition is false, or unknown because the key is NULL."""
+    null_unknown = key is None and isinstance(condition, Comparison | InList)
+    return null_unknown or _holds(condition, key) is False
+
+
+def _holds(condition: Expression, key: Constant) -> bool | None:
+    """Three-valued truth of a condition when its only column has the value `key`; None is SQL's unknown or undecided."""
+    match condition:
+        case And(items=items):
+            results = [_holds(item, key) for item in items]
+            return False if False in results else (None if None in results else True)
+        case Or(items=items):
+            results = [_holds(item, key) for item in items]
+            return True if True in results else (None if None in results else False)
+        case Not(item=item):
+            result = _holds(item, key)
+            return None if result is None else not result
+        case IsNull(item=ColumnRef()):
+            return key is None
+        case InList(item=ColumnRef(), values=values):
+            return None if key is None else key in {v.value for v in values}
+        case Comparison(operator=operator, left=ColumnRef(), right=Value(value=value)):
+            return _compare(operator, key, value)
+        case _:
+            return None
+
+
+def _compare(operator: str, key: Constant, value: Constant) -> bool | None:
+    if key is None or value is None:
+        return None
+    comparable = isinstance(key, str) == isinstance(value, str) and isinstance(key, datetime) == isinstance(
+        value, datetime
+    )
+    if not comparable:
+        return None
+    left: int | float | str | date = key
+    right: int | float | str | date = value
+    match operator:
+        case "=":
+            return left == right
+        case "<>":
+            return left != right
+        case "<":
+            return left < right  # type: ignore[operator]
+        case "<=":
+            return left <= right  # type: ignore[operator]
+        case ">":
+            return left > right  # type: ignore[operator]
+        case _:
+            return left >= right  # type: ignore[operator]

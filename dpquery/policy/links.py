@@ -1,0 +1,108 @@
+"""Names in a policy that must point at other names in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dpquery.policy.model import KeysFromTable, Policy, Table
+
+Fault = tuple[tuple[str | int, ...], str, str]
+"""Where (path in the file), what is wrong, what to write."""
+
+
+def broken_links(policy: Policy) -> list[Fault]:
+    """Every reference that points nowhere, in the file's order of sections."""
+    return [
+        *(fault for name, table in policy.tables.items() for fault in _table(policy, name, table)),
+        *_purposes(policy),
+        *_analysts(policy),
+        *_budgets(policy),
+        *_limits(policy),
+    ]
+
+
+def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
+    for column_name, column in table.columns.items():
+        if not isinstance(column.keys, KeysFromTable):
+            continue
+        target = policy.tables.get(column.keys.table)
+        if target is None or not target.public:
+            public = ", ".join(n for n, t in policy.tables.items() if t.public) or "none is declared"
+            yield (
+                ("tables", name, "columns", column_name),
+                f"keys name the table {column.keys.table}, which is not a public table",
+                f"name a table with public = true ({public})",
+            )
+    if table.bounds is None:
+        return
+    known = {*table.columns, *table.derived_names} | ({table.time.column} if table.time else set())
+    for entry in table.bounds.by_key:
+        for key in entry.keys:
+            if key not in known:
+                yield (
+                    ("tables", name, "bounds", "by_key"),
+                    f"by_key names {key}, which is not a column of {name}",
+                    "name declared or derived columns: " + ", ".join(sorted(known)),
+                )
+
+
+def _purposes(policy: Policy) -> Iterator[Fault]:
+    for name, purpose in policy.purposes.items():
+        for table in purpose.tables:
+            if table != "*" and table not in policy.tables:
+                yield (
+                    ("purposes", name, "tables"),
+                    f"the table {table} does not exist",
+                    "name tables of this policy: " + ", ".join(policy.tables),
+                )
+        for name_of_column in purpose.sensitive:
+            table_name, _, column = name_of_column.partition(".")
+            declared = policy.tables.get(table_name)
+            if declared is None or column not in declared.columns:
+                yield (
+                    ("purposes", name, "sensitive"),
+                    f"there is no column {name_of_column}",
+                    'name columns as "subscribers.age_band"',
+                )
+
+
+def _analysts(policy: Policy) -> Iterator[Fault]:
+    for name, analyst in policy.analysts.items():
+        for purpose in analyst.purposes:
+            if purpose not in policy.purposes:
+                yield (
+                    ("analysts", name, "purposes"),
+                    f"the purpose {purpose} does not exist",
+                    f"add [purposes.{purpose}], or name one of: " + ", ".join(policy.purposes),
+                )
+        if name not in policy.budgets.analysts:
+            yield (
+                ("budgets", "analysts"),
+                f"the analyst {name} has no budget",
+                f"analysts = {{ {name} = {{ epsilon = 1.0, delta = 1e-6 }} }}",
+            )
+
+
+def _budgets(policy: Policy) -> Iterator[Fault]:
+    groups = {analyst.group for analyst in policy.analysts.values() if analyst.group is not None}
+    for kind, budgets, known in (
+        ("analysts", policy.budgets.analysts, set(policy.analysts)),
+        ("groups", policy.budgets.groups, groups),
+        ("purposes", policy.budgets.purposes, set(policy.purposes)),
+    ):
+        for name in budgets:
+            if name not in known:
+                yield (
+                    ("budgets", kind),
+                    f"a budget for {name}, which no section declares",
+                    f"declare it, or name one of: {', '.join(sorted(known)) or 'none'}",
+                )
+
+
+def _limits(policy: Policy) -> Iterator[Fault]:
+    if policy.limits.epsilon_default > policy.limits.epsilon_max:
+        yield (
+            ("limits", "epsilon_default"),
+            "epsilon_default is larger than epsilon_max",
+            f"epsilon_default = {policy.limits.epsilon_max} or less",
+        )

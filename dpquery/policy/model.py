@@ -1,0 +1,333 @@
+"""The shape of a policy file. Each field's description is its reference text."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""A name of ours: lower case, digits and `_`, so that it never needs quotes in SQL."""
+
+PersonName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$")]
+"""An analyst or a group."""
+
+Epsilon = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Delta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+GRID_STEPS_MAX = 2**31
+"""Widest value range, in grid steps: sums over a billion rows then still fit in 64 bits."""
+
+TIME_GRAINS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+"""Seconds in each grain."""
+
+
+class _Section(BaseModel):
+    """Closed (an unknown field is an error) and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Numbers(_Section):
+    format: Literal["phone", "opaque"] = Field(
+        "phone", description='"phone": E.164 by phonenumbers; "opaque": every token is one protected number'
+    )
+    default_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None,
+        description="ISO country used where neither column nor file gives one; without it such rows are quarantined",
+    )
+    public_numbers: tuple[str, ...] = Field((), description="the organisation's own lines, in E.164; nobody owns them")
+    public_file: str | None = Field(None, description="a file of such lines, one per line, beside the policy")
+    public_kinds: tuple[
+        Literal["short_code", "emergency", "toll_free", "alphanumeric", "premium_rate", "shared_cost", "uan"], ...
+    ] = Field((), description="kinds of numbers that nobody owns; the people who call them stay protected")
+    sensitive_numbers: tuple[str, ...] = Field((), description="helplines, clinics: never a key, never a filter")
+    regions: dict[str, tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{1,12}$")], ...]] = Field(
+        default_factory=dict, description='region name = E.164 prefixes; the longest prefix wins, no match is "other"'
+    )
+    countries: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        (), description='ISO countries that are keys of their own; all others are "other"; empty: every country'
+    )
+
+
+class KeysFromTable(_Section):
+    table: Name = Field(description="a public table; its key column lists the keys")
+
+
+class KeyRange(_Section):
+    low: int = Field(description="first key")
+    high: int = Field(description="last key")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low <= self.high < self.low + 100_000:
+            raise ValueError(
+                "low must not exceed high, and a range holds at most 100,000 keys\nkeys = { low = 0, high = 23 }"
+            )
+        return self
+
+
+class Column(_Section):
+    type: Literal["text", "integer", "decimal", "boolean", "date", "timestamp"] = Field(description="how it is stored")
+    source: str | None = Field(None, alias="from", description="the file's name for it, when it differs")
+    unit: str | None = Field(None, description="unit shown beside answers, such as s or GBP")
+    keys: tuple[str, ...] | tuple[int, ...] | KeysFromTable | KeyRange | None = Field(
+        None, description="the values GROUP BY may return; all of them return, absent ones too"
+    )
+    null_key: bool = Field(False, description="GROUP BY also returns the rows that have no value")
+    bounds: tuple[float, float] | None = Field(None, description="values are clamped to [low, high] inside aggregates")
+    grid: float | None = Field(None, description="values are rounded to multiples of this power of two")
+    bins: Literal["log", "linear"] = Field("linear", description="spacing of histogram bins for averages and quantiles")
+    selectable: bool = Field(True, description="false: may be filtered on, never grouped by")
+    sensitive: bool = Field(False, description="key or filter only for purposes that name it")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.bounds is not None:
+            if self.type not in {"integer", "decimal"}:
+                raise ValueError('bounds need type integer or decimal\ntype = "integer"')
+            low, high = self.bounds
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError("bounds must be two finite numbers, the lower first\nbounds = [0, 3600]")
+            if (high - low) / self.grid_step > GRID_STEPS_MAX or max(
+                abs(low), abs(high)
+            ) / self.grid_step > GRID_STEPS_MAX:
+                raise ValueError(
+                    "bounds span more than 2^31 steps of the grid\nchoose a larger grid, or narrower bounds"
+                )
+        if self.grid is not None:
+            if self.bounds is None:
+                raise ValueError("grid needs bounds\nbounds = [0, 3600]")
+            if self.grid <= 0 or math.frexp(self.grid)[0] != 0.5:
+                raise ValueError(
+                    "grid is not a power of two, so sums would not be exact\ngrid = 1, 0.5, 0.25, ... or 0.015625"
+                )
+        if self.keys is not None and self.type not in {"text", "integer", "boolean"}:
+            raise ValueError('keys need type text, integer or boolean\ntype = "text"')
+        if self.keys is not None and not self.selectable:
+            raise ValueError("a column with selectable = false can have no keys\nremove keys, or selectable = false")
+        if isinstance(self.keys, tuple) and len(set(self.keys)) != len(self.keys):
+            raise ValueError("keys are listed twice\nlist each key once")
+        return self
+
+    @property
+    def grid_step(self) -> float:
+        """The grid, in the column's unit: as declared, else 1 for integers and about 2^16 steps for decimals."""
+        if self.grid is not None:
+            return self.grid
+        if self.type == "integer" or self.bounds is None:
+            return 1.0
+        return 2.0 ** math.floor(math.log2((self.bounds[1] - self.bounds[0]) / 2**16))
+
+
+class TimeColumn(_Section):
+    column: Name = Field(description="our name for it")
+    source: str | None = Field(None, alias="from", description="the file's name for it, when it differs")
+    format: str = Field("iso", description='"iso", "unix" (seconds), "unix_ms", or a strptime pattern')
+    zone: str = Field("UTC", description="time zone of times that name none")
+    grain: Literal["second", "minute", "hour", "day"] = Field("minute", description="finest time that reaches disk")
+
+
+class UngroupedBounds(_Section):
+    max_rows: int = Field(ge=1, le=1_000_000, description="rows per number in an answer without GROUP BY")
+
+
+class Bounds(_Section):
+    """Contribution bounds of a grouped answer; one left out is inherited (by_key) or does not bind (grouped)."""
+
+    max_rows: int | None = Field(None, ge=1, le=1_000_000, description="rows per number over all groups")
+    max_groups: int | None = Field(None, ge=1, le=1_000_000, description="groups per number")
+    max_rows_per_group: int | None = Field(None, ge=1, le=1_000_000, description="rows per number in each group")
+
+
+class KeyedBounds(Bounds):
+    keys: tuple[Name, ...] = Field(min_length=1, description="applies when GROUP BY has all of these; first entry wins")
+
+
+class TableBounds(_Section):
+    ungrouped: UngroupedBounds = Field(description="bounds without GROUP BY")
+    grouped: Bounds = Field(description="bounds with GROUP BY")
+    by_key: tuple[KeyedBounds, ...] = Field((), description="bounds for particular keys")
+
+    @model_validator(mode="after")
+    def _grouped_binds(self) -> Self:
+        if self.grouped.max_rows_per_group is None:
+            raise ValueError(
+                "grouped lacks max_rows_per_group, the bound that holds in every cell\ngrouped = { max_rows = 100, max_groups = 12, max_rows_per_group = 25 }"
+            )
+        return self
+
+
+class Table(_Section):
+    public: bool = Field(False, description="true: no numbers in it, analysts may know every row")
+    key: Name | None = Field(None, description="a public table's key column")
+    owners: Literal[1, 2] | None = Field(None, description="most protected numbers a row may have")
+    one_owner_when: str | None = Field(None, description="row test under which rows have one owner; checked at ingest")
+    parties: dict[Name, str | tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="our name = the file's column; or self, other, direction and outgoing for one row per side",
+    )
+    third_party: str | None = Field(
+        None, description="the file's column of a third number; rows with one are quarantined"
+    )
+    region_column: str | None = Field(None, description="the file's column with the ISO country to read numbers in")
+    time: TimeColumn | None = Field(None, description="the row's time")
+    period: tuple[date, date] | None = Field(None, description="first and last day (UTC) that rows may have")
+    block: Literal["month", "none"] = Field(
+        "none", description="budget blocks: the rows' own UTC month, or one for all"
+    )
+    retention_days: int | None = Field(None, ge=1, description="rows older than this are unreadable")
+    columns: dict[Name, Column] = Field(default_factory=dict, description="declared columns; no other reaches disk")
+    bounds: TableBounds | None = Field(None, description="contribution bounds per number")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.public:
+            self._check_public()
+        else:
+            self._check_protected()
+        if self.block == "month" and (self.time is None or self.period is None):
+            raise ValueError(
+                'block = "month" needs time and period\nadd time = { column = "start_ts" } and period = [2026-01-01, 2026-03-31]'
+            )
+        if self.time is not None and self.period is None and not self.public:
+            raise ValueError(
+                "a table with time lacks its period: keys of time must not come from the rows\nperiod = [2026-01-01, 2026-03-31]"
+            )
+        if self.period is not None and self.period[0] > self.period[1]:
+            raise ValueError("period has the later day first\nperiod = [2026-01-01, 2026-03-31]")
+        names = [*self.party_names, *self.columns, *([self.time.column] if self.time else [])]
+        for name in (*names, *self.derived_names):
+            if (*names, *self.derived_names).count(name) > 1:
+                raise ValueError(
+                    f"the name {name} is used twice (derived columns have names too)\nrename one, with from = the file's name"
+                )
+        return self
+
+    def _check_public(self) -> None:
+        if self.key is None or self.key not in self.columns:
+            raise ValueError("a public table needs its key column\nkey = one of its columns")
+        if self.parties or self.owners is not None or self.bounds is not None or self.one_owner_when is not None:
+            raise ValueError("a public table has no parties, owners or bounds\nremove them, or public = true")
+
+    def _check_protected(self) -> None:
+        if self.owners is None:
+            raise ValueError("owners is missing: how many protected numbers a row may have\nowners = 1, or owners = 2")
+        if not self.parties:
+            raise ValueError(
+                'parties is missing: the columns that hold numbers\nparties = { caller = "caller", callee = "callee" }'
+            )
+        if self.key is not None:
+            raise ValueError("key belongs to public tables\nremove key")
+        if self.bounds is None and self.owners == 2:
+            raise ValueError(
+                "bounds are missing: without them one number could move an answer without limit\n"
+                "add [tables.NAME.bounds] with ungrouped = { max_rows = 100 } and grouped = { max_rows_per_group = 25 }"
+            )
+        if self.directed and set(self.parties) - {"self", "other", "direction", "outgoing", "incoming"}:
+            raise ValueError(
+                'parties by direction take self, other, direction, outgoing and incoming\nparties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
+            )
+        if self.directed and not {"self", "other", "direction", "outgoing"} <= set(self.parties):
+            raise ValueError(
+                'parties by direction need self, other, direction and outgoing\nparties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
+            )
+        if len(self.party_names) > 2:
+            raise ValueError("a row has at most two parties\nname a further number in third_party")
+        if not self.directed and any(not isinstance(source, str) for source in self.parties.values()):
+            raise ValueError('a party is one column of the file\nparties = { caller = "caller", callee = "callee" }')
+        if len(self.party_names) == 1 and self.owners == 2:
+            raise ValueError("one party makes one owner\nowners = 1")
+        if self.one_owner_when is not None and self.owners != 2:
+            raise ValueError(
+                "one_owner_when belongs to tables with owners = 2\nremove it: this table always has one owner"
+            )
+
+    @property
+    def contribution_bounds(self) -> TableBounds:
+        """The declared bounds; a one-owner table without any has one row per number, as a list of people has."""
+        if self.bounds is not None:
+            return self.bounds
+        one = Bounds(max_rows=1, max_groups=1, max_rows_per_group=1)
+        return TableBounds(ungrouped=UngroupedBounds(max_rows=1), grouped=one)
+
+    @property
+    def directed(self) -> bool:
+        """Whether the two parties depend on a direction column."""
+        return "direction" in self.parties
+
+    @property
+    def party_names(self) -> tuple[str, ...]:
+        """Our names of the number columns, one or two."""
+        return ("caller", "callee") if self.directed else tuple(self.parties)
+
+    @property
+    def derived_names(self) -> tuple[str, ...]:
+        """Columns made at ingest from the numbers and the time."""
+        parties = tuple(f"{p}_{what}" for p in self.party_names for what in ("kind", "region", "country", "type"))
+        return (*parties, "day", "local_hour", "local_dow") if self.time is not None else parties
+
+
+class Purpose(_Section):
+    text: str = Field(min_length=1, description="plain words: on the notice, the register and each release")
+    notice: str = Field(min_length=1, description="version of the notice that subscribers saw")
+    regime: Literal["opt-in", "opt-out", "duty"] = Field(description="what silence means: no, yes, or not asked")
+    tables: tuple[str, ...] = Field(("*",), description='tables it may read; "*" for all')
+    sensitive: tuple[str, ...] = Field((), description="sensitive columns it may use, as table.column")
+    secondary: bool = Field(False, description="profiling, scoring or sale: must be opt-in")
+
+    @model_validator(mode="after")
+    def _secondary_is_opt_in(self) -> Self:
+        if self.secondary and self.regime != "opt-in":
+            raise ValueError('a secondary purpose is opt-in under every law\nregime = "opt-in"')
+        return self
+
+
+class Analyst(_Section):
+    purposes: tuple[Name, ...] = Field(min_length=1, description="what this analyst may ask for")
+    group: PersonName | None = Field(None, description="people who may pool answers share a group")
+    os_user: str | None = Field(None, description="the machine user this analyst must be")
+
+
+class Budget(_Section):
+    epsilon: Epsilon = Field(description="most epsilon, per block")
+    delta: Delta = Field(0.0, description="most delta, per block; split once into selection and conversion")
+
+
+class Budgets(_Section):
+    dataset: Budget = Field(description="all analysts together")
+    groups: dict[PersonName, Budget] = Field(default_factory=dict, description="people who may pool answers")
+    analysts: dict[PersonName, Budget] = Field(description="each analyst")
+    purposes: dict[Name, Budget] = Field(default_factory=dict, description="each purpose")
+
+
+class Limits(_Section):
+    epsilon_default: Epsilon = Field(0.2, description="spent by queries that name none")
+    epsilon_max: Epsilon = Field(2.0, description="most epsilon of one query")
+    delta_release: Annotated[float, Field(gt=0, le=1e-3)] = Field(
+        1e-6, description="delta at which the epsilon of one Gaussian answer is described"
+    )
+    min_people: int | None = Field(None, ge=1, description="undeclared keys need this noisy number of people too")
+    gaussian: bool = Field(True, description="false: Laplace noise only, so that the pure filter stays open")
+
+
+class Report(_Section):
+    fairness_groups: tuple[str, ...] = Field((), description="columns whose groups the fairness report compares")
+    fairness_ratio_max: float = Field(3.0, gt=1, description="warn when worst / best relative error passes this")
+
+
+class Policy(_Section):
+    """A dpquery policy. What is not named here does not exist for an analyst."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="version of this file format")
+    dataset: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")] = Field(description="its name")
+    version: int = Field(ge=1, description="raised by hand with each change; printed on every release")
+    numbers: Numbers = Field(default_factory=lambda: Numbers.model_validate({}), description="how numbers are read")
+    tables: dict[Name, Table] = Field(min_length=1, description="the tables")
+    purposes: dict[Name, Purpose] = Field(min_length=1, description="what answers may be used for")
+    analysts: dict[PersonName, Analyst] = Field(min_length=1, description="who may ask")
+    budgets: Budgets = Field(description="first grants, written by init")
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({}), description="per query")
+    report: Report = Field(default_factory=lambda: Report.model_validate({}), description="what reports compare")

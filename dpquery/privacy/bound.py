@@ -1,0 +1,124 @@
+"""Which rule bounds a number's contribution to a request, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dpquery.errors import QueryRefused, ensure
+from dpquery.plan.expressions import ColumnRef, TimeTruncation, columns_in
+from dpquery.plan.query import Average, CountDistinct, Sum
+
+if TYPE_CHECKING:
+    from dpquery.plan.catalog import NamedTable
+    from dpquery.plan.keys import GroupKey
+    from dpquery.plan.query import LogicalPlan
+
+Rule = Literal["one-owner", "dual-greedy"]
+
+ALL_TIME = "all"
+"""The one budget block of tables without monthly blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionBounds:
+    """What one number may add: rows in all, groups, rows in each group. Every one binds.
+
+    Under dual-greedy only `max_rows_per_group` applies (it is the capacity k of each cell): a bound across cells
+    would carry changes from one cell to the next.
+    """
+
+    max_rows: int
+    max_groups: int
+    max_rows_per_group: int
+
+    def __post_init__(self) -> None:
+        ensure(min(self.max_rows, self.max_groups, self.max_rows_per_group) >= 1, "contribution bounds are at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedPlan:
+    """A request with its rule, its contribution bounds and the budget blocks its rows can lie in."""
+
+    logical: LogicalPlan
+    rule: Rule
+    bounds: ContributionBounds
+    parties: tuple[str, ...]
+    blocks: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        return self.logical.cells
+
+    @property
+    def unit(self) -> str:
+        """Who is protected, in words."""
+        return "phone number, as " + " or ".join(self.parties) if len(self.parties) > 1 else "phone number"
+
+
+def bound(logical: LogicalPlan, table: NamedTable) -> BoundedPlan:
+    """Choose the rule and the bounds; QueryRefused for what a two-owner table cannot answer."""
+    rule: Rule = "one-owner" if logical.one_owner else "dual-greedy"
+    _check_shapes(logical, rule)
+    by_month = table.policy.block == "month" and logical.time_range is not None
+    blocks = logical.time_range.months() if by_month and logical.time_range is not None else (ALL_TIME,)
+    return BoundedPlan(logical, rule, _bounds(logical, table, rule), table.parties, blocks)
+
+
+def _check_shapes(logical: LogicalPlan, rule: Rule) -> None:
+    for aggregate in logical.aggregates:
+        if rule == "dual-greedy" and isinstance(aggregate, Sum) and aggregate.per_group:
+            raise QueryRefused(
+                "DPQ-119",
+                "rows of this table have two owners, so a value cannot be clamped per number",
+                fix="clamp each row: contribution_bounds_per_row => (low, high)",
+            )
+        if isinstance(aggregate, Average | Sum):
+            ensure(aggregate.clamp.low < aggregate.clamp.high, "value bounds are an interval")
+        if isinstance(aggregate, CountDistinct):
+            ensure(bool(aggregate.party), "a distinct count names a party")
+
+
+def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> ContributionBounds:
+    declared = table.policy.contribution_bounds
+    asked = logical.requested_bounds
+    if not logical.keys:
+        rows = _at_most(asked.max_rows, declared.ungrouped.max_rows, "max_rows")
+        return ContributionBounds(rows, 1, rows)
+    names = {name for key in logical.keys for name in _key_names(key)}
+    entry = next((e for e in declared.by_key if set(e.keys) <= names), declared.grouped)
+    per_group = entry.max_rows_per_group or declared.grouped.max_rows_per_group
+    ensure(per_group is not None, "grouped bounds have max_rows_per_group")
+    per_group = _at_most(asked.max_rows_per_group, per_group or 1, "max_rows_per_group")
+    cells = logical.cells
+    groups = min(cells, entry.max_groups or declared.grouped.max_groups or cells)
+    groups = _at_most(asked.max_groups, groups, "max_groups")
+    rows = entry.max_rows or declared.grouped.max_rows or groups * per_group
+    # A by_key entry that allows more in one group than `grouped` allows in all means the larger of the two.
+    rows = _at_most(asked.max_rows, max(rows, per_group), "max_rows")
+    if rule == "dual-greedy":
+        return ContributionBounds(cells * per_group, cells, per_group)
+    return ContributionBounds(rows, groups, min(per_group, rows))
+
+
+def _key_names(key: GroupKey) -> set[str]:
+    """Names under which by_key may mean this key; a day made from the time is `day`."""
+    match key.expression:
+        case ColumnRef(name=name):
+            return {name}
+        case TimeTruncation(unit="day", item=item):
+            return {"day", *columns_in(item)}
+        case expression:
+            return set(columns_in(expression))
+
+
+def _at_most(asked: int | None, allowed: int, name: str) -> int:
+    if asked is None:
+        return allowed
+    if not 1 <= asked <= allowed:
+        raise QueryRefused(
+            "DPQ-117",
+            f"{name} = {asked} is not within 1 and the policy's {allowed}",
+            fix=f"ask for {name} = {allowed} or less",
+        )
+    return asked

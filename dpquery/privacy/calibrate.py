@@ -1,0 +1,159 @@
+"""Sensitivities and an asked loss to mechanisms, scales and a price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from dpquery.accounting import Loss
+from dpquery.errors import ensure
+from dpquery.privacy.measure import SumMeasurement, measure
+from dpquery.privacy.sensitivity import Sensitivity, sensitivity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dpquery.privacy.bound import BoundedPlan
+    from dpquery.privacy.measure import Measurement, Reading
+
+MechanismName = Literal["laplace", "gaussian"]
+
+NANO = 10**9
+PICO = 10**12
+
+ROUNDING = 1.0 + 2.0**-48
+"""Scales are this much larger than the closed form, so that loss maps, which round up, stay within the plan."""
+
+LAPLACE_95 = math.log(20.0)
+GAUSSIAN_95 = 1.959963984540054
+"""Half-width of a 95 % interval, per unit of scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedMeasurement:
+    """One measurement with its noise and its share of the loss."""
+
+    measurement: Measurement
+    sensitivity: Sensitivity
+    mechanism: MechanismName
+    scale: float
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyPlan:
+    """Everything that is decided before any data are read."""
+
+    bounded: BoundedPlan
+    parts: tuple[CalibratedMeasurement, ...]
+    readings: tuple[Reading, ...]
+    mechanism: MechanismName
+    asked_epsilon: int
+    """What was asked, in nano-epsilon."""
+    delta_release: float
+    """Delta at which epsilon describes a Gaussian release; not summed."""
+
+    @property
+    def loss(self) -> Loss:
+        """The whole release: parts add."""
+        total = self.parts[0].loss
+        for part in self.parts[1:]:
+            total = total + part.loss
+        return total
+
+
+def calibrate(
+    bounded: BoundedPlan,
+    epsilon_nano: int,
+    *,
+    delta_release: float,
+    gaussian_allowed: bool,
+    rho_within: Callable[[float, float], float],
+) -> PrivacyPlan:
+    """Split `epsilon_nano` over the plan's measurements by least total error, with the better mechanism.
+
+    Laplace spends pure epsilon; Gaussian the largest rho whose curve at `delta_release` stays within epsilon (never
+    epsilon^2 / 2). `rho_within(epsilon, delta)` is that conversion.
+    """
+    ensure(epsilon_nano > 0, "the asked epsilon is positive")
+    measurements, readings = measure(bounded)
+    sensitivities = [sensitivity(m, bounded) for m in measurements]
+    weights = [_largest_contribution(m) for m in measurements]
+    options = [_laplace(epsilon_nano, measurements, sensitivities, weights)]
+    if gaussian_allowed:
+        rho_pico = math.floor(Fraction(rho_within(epsilon_nano / NANO, delta_release)) * PICO)
+        if rho_pico >= len(measurements):
+            options.append(_gaussian(rho_pico, measurements, sensitivities, weights))
+    parts = min(options, key=lambda option: _total_error(option, weights))
+    return PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release)
+
+
+def _largest_contribution(measurement: Measurement) -> int:
+    """What one row can add, so that errors of counts and of sums are compared in rows."""
+    return measurement.largest if isinstance(measurement, SumMeasurement) else 1
+
+
+def _total_error(parts: Sequence[CalibratedMeasurement], weights: Sequence[int]) -> float:
+    """Sum of squared 95 % half-widths, each in rows."""
+    factor = LAPLACE_95 if parts[0].mechanism == "laplace" else GAUSSIAN_95
+    return math.fsum((factor * part.scale / weight) ** 2 for part, weight in zip(parts, weights, strict=True))
+
+
+def _laplace(
+    epsilon_nano: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[int]
+) -> tuple[CalibratedMeasurement, ...]:
+    """Scales L1 / epsilon_i; sum of (scale_i / weight_i)^2 is least when epsilon_i goes with (L1_i / weight_i)^(2/3)."""
+    shares = _split(epsilon_nano, [(s.l1 / w) ** (2 / 3) for s, w in zip(found, weights, strict=True)])
+    parts = []
+    for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):
+        scale = sensitivity_.l1 / (share / NANO) * ROUNDING
+        parts.append(
+            CalibratedMeasurement(measurement, sensitivity_, "laplace", scale, laplace_loss(share, sensitivity_, scale))
+        )
+    return tuple(parts)
+
+
+def laplace_loss(epsilon_nano: int, found: Sensitivity, scale: float) -> Loss:
+    """Loss of independent integer Laplace noise on a vector.
+
+    Coordinate i is (d_i / scale)-DP, hence (d_i / scale)^2 / 2-zCDP (Bun, Steinke, TCC 2016, Prop. 1.4), and the
+    coordinates add: rho = L2^2 / (2 scale^2), never more than epsilon^2 / 2.
+    """
+    epsilon = Fraction(epsilon_nano, NANO)
+    rho = min(Fraction(found.l2_squared) / (2 * Fraction(scale) ** 2), epsilon**2 / 2)
+    return Loss.of(epsilon, rho=rho, delta=Fraction(0))
+
+
+def _gaussian(
+    rho_pico: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[int]
+) -> tuple[CalibratedMeasurement, ...]:
+    """Scales L2 / sqrt(2 rho_i); sum of (scale_i / weight_i)^2 is least when rho_i goes with L2_i / weight_i."""
+    shares = _split(rho_pico, [math.sqrt(s.l2_squared) / w for s, w in zip(found, weights, strict=True)])
+    parts = []
+    for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):
+        scale = l2_upwards(sensitivity_) / math.sqrt(2 * share / PICO) * ROUNDING
+        loss = Loss.of(None, rho=Fraction(share, PICO), delta=Fraction(0))
+        parts.append(CalibratedMeasurement(measurement, sensitivity_, "gaussian", scale, loss))
+    return tuple(parts)
+
+
+def l2_upwards(found: Sensitivity) -> float:
+    """The L2 sensitivity as a float that is not below the exact root."""
+    root = math.sqrt(found.l2_squared)
+    while Fraction(root) ** 2 < found.l2_squared:
+        root = math.nextafter(root, math.inf)
+    return root
+
+
+def _split(total: int, weights: Sequence[float]) -> list[int]:
+    """Whole units of `total` in proportion to `weights`, at least one each, adding up to `total` exactly."""
+    ensure(total >= len(weights), "each part has at least one unit of loss")
+    whole = math.fsum(weights)
+    spare = total - len(weights)
+    shares = [1 + math.floor(spare * (weight / whole)) for weight in weights]
+    while sum(shares) > total:  # only by float rounding of the proportions
+        shares[shares.index(max(shares))] -= 1
+    shares[0] += total - sum(shares)
+    return shares

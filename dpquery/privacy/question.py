@@ -1,0 +1,80 @@
+"""What makes two requests the same question: the measurements they need, not how their answers are named or sorted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dpquery.plan.canonical import canonical, digest, in_any_order, sort_key
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dpquery.plan.keys import GroupKey
+    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.measure import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Counters that tick when an answer could change; public by construction."""
+
+    data: int
+    policy: int
+    consent: int
+
+
+def canonical_plan(plan: PrivacyPlan) -> str:
+    """Digest of what is measured: table, filter, keys, bounds and measurements, in one order."""
+    logical = plan.bounded.logical
+    return digest(
+        [
+            "plan/1",
+            logical.table,
+            in_any_order(logical.where),
+            in_any_order(_plain(key) for key in logical.keys),
+            plan.bounded.rule,
+            canonical(plan.bounded.bounds),
+            list(plan.bounded.blocks),
+            in_any_order(part.measurement for part in plan.parts),
+        ]
+    )
+
+
+def question(plan: PrivacyPlan, versions: Versions, purpose: str) -> str:
+    """Digest of the whole question: its plan, the versions it is asked of, and the purpose (consent depends on it)."""
+    return digest(["question/1", canonical_plan(plan), canonical(versions), purpose])
+
+
+def measurement_id(measurement: Measurement) -> str:
+    """Name under which a measurement is stored with its release."""
+    return digest(["measurement/1", canonical(measurement)])
+
+
+def to_canonical_order(plan: PrivacyPlan, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cells of an array (cells, width) in the canonical order of keys."""
+    keys = plan.bounded.logical.keys
+    shape = [len(key.values) for key in keys]
+    order = _order(keys)
+    cube = values.reshape(*shape, values.shape[1])
+    return cube.transpose(*order, len(keys)).reshape(values.shape)
+
+
+def from_canonical_order(plan: PrivacyPlan, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The reverse of to_canonical_order, for the order in which this request names its keys."""
+    keys = plan.bounded.logical.keys
+    order = _order(keys)
+    shape = [len(keys[i].values) for i in order]
+    back = [order.index(i) for i in range(len(keys))]
+    cube = values.reshape(*shape, values.shape[1])
+    return cube.transpose(*back, len(keys)).reshape(values.shape)
+
+
+def _order(keys: tuple[GroupKey, ...]) -> list[int]:
+    return sorted(range(len(keys)), key=lambda i: sort_key(_plain(keys[i])))
+
+
+def _plain(key: GroupKey) -> GroupKey:
+    """A key without what does not change its cells."""
+    return replace(key, origin="")

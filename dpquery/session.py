@@ -1,0 +1,309 @@
+"""The analyst's door: ask, look for free, and pay only in `run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpquery import describe, record
+from dpquery.access import check_analyst, check_purpose, check_table
+from dpquery.budget import budget_document, left_for
+from dpquery.catalog import catalog_of
+from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
+from dpquery.engines.embedded import execute
+from dpquery.engines.scan import StoredRows
+from dpquery.errors import BudgetRefused, UsageError, ensure
+from dpquery.ledger import ChargeRequest, Ledger, Scope
+from dpquery.noise.conversion import rho_within
+from dpquery.noise.sampler import add_noise
+from dpquery.noise.verify import verify
+from dpquery.preview import Preview
+from dpquery.privacy.bound import bound
+from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
+from dpquery.privacy.question import Versions, canonical_plan, question
+from dpquery.release import Release, answer
+from dpquery.sql.builder import TableRequest
+from dpquery.sql.resolve import resolve
+from dpquery.store import Store, open_store
+from dpquery.tables import tables_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dpquery.ledger import Charged
+    from dpquery.plan.catalog import Catalog, NamedTable
+    from dpquery.plan.query import LogicalPlan, RequestedBounds
+
+CONSENT_VERSION = 1
+"""No consent record can reach this store yet, so that what numbers allow never changes."""
+
+
+def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
+    """Open the store at `folder` as `analyst`, for `purpose`. Reads the policy, no rows.
+
+    Raises StoreError or LedgerError if they cannot be opened, NotAllowed if the policy says so.
+    """
+    store = open_store(Path(folder))
+    check_analyst(store.policy, analyst)
+    check_purpose(store.policy, analyst, purpose)
+    return Session(store, Ledger.open(ledger_path(store)), catalog_of(store), analyst, purpose)
+
+
+def ledger_path(store: Store) -> Path:
+    return store.folder / "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One analyst with one purpose at one store."""
+
+    store: Store
+    ledger: Ledger = field(repr=False)
+    catalog: Catalog = field(repr=False)
+    analyst: str
+    purpose: str
+
+    def sql(self, text: str, params: None = None) -> Query:
+        """The query `text`, checked; free. QueryRefused says what to write instead."""
+        if params is not None:
+            raise UsageError("DPQ-113", "parameters are not supported", fix="write the values themselves")
+        return self._query(text, None)
+
+    def table(self, name: str) -> TableRequest[Query]:
+        """A query over `name` built step by step; the same plan as the SQL it stands for."""
+        return TableRequest(name, self._query)
+
+    def tables(self) -> TablesDocument:
+        """Tables and columns that this store's policy names."""
+        return tables_document(self.catalog)
+
+    def budget(self) -> dict[str, Any]:
+        """What this analyst has spent and has left, per block."""
+        own = str(Scope("analyst", self.analyst))
+        document = budget_document(self.store.policy, self.ledger)
+        return {"analyst": self.analyst, "blocks": [s.model_dump() for s in document.scopes if s.scope == own]}
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self.ledger.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _query(self, text: str, bounds: RequestedBounds | None) -> Query:
+        allowed = frozenset(self.store.policy.purposes[self.purpose].sensitive)
+        logical = resolve(text, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds)
+        check_table(self.store.policy, self.purpose, logical.table)
+        bound(logical, self.catalog.tables[logical.table])  # refuses what no epsilon could answer
+        return Query(self, logical)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question that has been understood. Only `run` spends."""
+
+    session: Session = field(repr=False)
+    logical: LogicalPlan = field(repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<dpquery query, nothing spent yet; .preview() is free, .run(epsilon=...) spends>\n{self.logical.source}"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    @property
+    def table(self) -> NamedTable:
+        return self.session.catalog.tables[self.logical.table]
+
+    def preview(self, epsilon: float | None = None) -> Preview:
+        """Price, mechanism, scale and expected error at `epsilon` (the policy's default if None). Free, reads no rows."""
+        plan = self._priced(self._nano(epsilon))
+        versions = self._versions()
+        session = self.session
+        stored = session.ledger.find_for(self._request(plan, versions, None))
+        return Preview(
+            plan,
+            self.table,
+            versions,
+            left_for(session.ledger, self._scopes(plan), plan),
+            session.purpose,
+            session.store.policy.purposes[session.purpose].notice,
+            repeat=stored is not None,
+            warnings=self._warnings(),
+        )
+
+    def preview_within(self, within: float) -> Preview:
+        """The preview of `run(within=within)`."""
+        return self.preview(self._nano_within(within) / NANO)
+
+    def run(
+        self,
+        epsilon: float | None = None,
+        *,
+        within: float | None = None,
+        fresh: bool = False,
+        request_id: str | None = None,
+    ) -> Release:
+        """Charge the ledger, then answer; or hand out the stored answer to the same question for free.
+
+        `epsilon`: privacy loss of this release (the policy's default if None). `within`: instead, the least epsilon
+        whose 95 % intervals reach at most that far. `fresh`: pay for an independent answer. `request_id`: a retry with
+        the same id never pays twice. Raises BudgetRefused, before any row is read, if a budget does not allow it.
+        """
+        if within is not None and epsilon is not None:
+            raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
+        self.session.store.reload()
+        nano = self._nano(epsilon) if within is None else self._nano_within(within)
+        plan = self._priced(nano)
+        versions = self._versions()
+        request = self._request(plan, versions, request_id)
+        ledger = self.session.ledger
+        stored = None if fresh else ledger.find_for(request)
+        charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
+        if charged.payload is not None:
+            kept, noisy = record.unpack(charged.payload, plan)
+            return self._release(kept, noisy, versions, charged, "repeated")
+        try:
+            payload = ledger.record(charged, record.pack(plan, self._measure(plan)))
+        except BaseException:
+            ledger.fail(charged)
+            raise
+        kept, noisy = record.unpack(payload, plan)
+        return self._release(kept, noisy, versions, charged, "released")
+
+    def _measure(self, plan: PrivacyPlan) -> tuple[NDArray[np.int64], ...]:
+        """The one path from private rows to noisy integers."""
+        store = self.session.store
+        files = tuple(file.path for file in store.files(self.logical.table, self._file_blocks(plan)))
+        exact = execute(plan, StoredRows(store.folder, files, store.number_count)).open_for_noise()
+        return tuple(
+            add_noise(part.mechanism, part.scale, values) for part, values in zip(plan.parts, exact, strict=True)
+        )
+
+    def _file_blocks(self, plan: PrivacyPlan) -> tuple[str, ...]:
+        """Only files of the blocks that were charged are read: the predicate `block IN (...)` of the plan."""
+        return plan.bounded.blocks
+
+    def _priced(self, epsilon_nano: int) -> PrivacyPlan:
+        limits = self.session.store.policy.limits
+        bounded = bound(self.logical, self.table)
+        plan = calibrate(
+            bounded,
+            epsilon_nano,
+            delta_release=limits.delta_release,
+            gaussian_allowed=limits.gaussian,
+            rho_within=rho_within,
+        )
+        return verify(plan)
+
+    def _nano(self, epsilon: float | None) -> int:
+        """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
+        limits = self.session.store.policy.limits
+        asked = limits.epsilon_default if epsilon is None else epsilon
+        most = limits.epsilon_max
+        if not 1e-9 <= asked <= most:  # also refuses NaN
+            raise BudgetRefused(
+                "DPQ-204",
+                f"epsilon = {asked:g} is not within 1e-9 and the policy's {most:g} for one query",
+                fix=f"--epsilon {limits.epsilon_default:g}",
+            )
+        # Decimal text, so that 0.1 means a tenth and not the float just above it.
+        return int(Fraction(Decimal(repr(float(asked)))) * NANO)
+
+    def _nano_within(self, within: float) -> int:
+        """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
+        largest = self._nano(self.session.store.policy.limits.epsilon_max)
+        if not within > 0.0 or self._reach(largest) > within:
+            reach = self._reach(largest)
+            raise BudgetRefused(
+                "DPQ-204",
+                f"± {within:g} needs more than the policy's epsilon for one query, which gives ± {reach:.6g}",
+                fix=f"--within {reach:.6g}",
+            )
+        low, high = 0, largest
+        while high - low > max(1, high // 1000):
+            middle = (low + high) // 2
+            low, high = (low, middle) if middle >= 1 and self._reach(middle) <= within else (middle, high)
+        return high
+
+    def _reach(self, epsilon_nano: int) -> float:
+        plan = self._priced(epsilon_nano)
+        values = [output for output in self.logical.outputs if output.kind == "aggregate"]
+        return max(describe.expected_half_width(plan, output) for output in values)
+
+    def _versions(self) -> Versions:
+        store = self.session.store
+        return Versions(store.data_version, store.policy.version, CONSENT_VERSION)
+
+    def _scopes(self, plan: PrivacyPlan) -> tuple[tuple[Scope, str], ...]:
+        policy, session = self.session.store.policy, self.session
+        group = policy.analysts[session.analyst].group
+        scopes = [Scope("analyst", session.analyst), Scope("purpose", session.purpose), Scope("dataset")]
+        if group is not None:
+            scopes.append(Scope("group", group))
+        return tuple((scope, block) for scope in scopes for block in plan.bounded.blocks)
+
+    def _request(self, plan: PrivacyPlan, versions: Versions, request_id: str | None) -> ChargeRequest:
+        return ChargeRequest(
+            request_id=request_id,
+            question=question(plan, versions, self.session.purpose),
+            asker=self.session.analyst,
+            purpose=self.session.purpose,
+            charges=self._scopes(plan),
+            loss=plan.loss,
+            asked_epsilon=plan.asked_epsilon,
+            body={
+                "canonical": canonical_plan(plan),
+                "table": self.logical.table,
+                "mechanism": plan.mechanism,
+                "cells": plan.bounded.cells,
+                "data_version": versions.data,
+                "policy_version": versions.policy,
+                "consent_version": versions.consent,
+                "notice": self.session.store.policy.purposes[self.session.purpose].notice,
+            },
+        )
+
+    def _release(
+        self,
+        plan: PrivacyPlan,
+        noisy: Sequence[NDArray[np.int64]],
+        versions: Versions,
+        charged: Charged,
+        status: str,
+    ) -> Release:
+        session = self.session
+        pairs = [ScopeCharge(scope=str(c.scope), block=c.block, new=c.new) for c in charged.charges]
+        ensure(bool(pairs), "a release names the scopes it was charged to")
+        return Release(
+            plan=plan,
+            answer=answer(plan, noisy),
+            status=status,
+            release_id=charged.release,
+            summary=describe.plan_summary(plan, versions),
+            cost=describe.cost(plan, pairs),
+            guarantee=describe.guarantee(plan, self.table),
+            left=left_for(session.ledger, self._scopes(plan), plan),
+            purpose=session.purpose,
+            notice=session.store.policy.purposes[session.purpose].notice,
+            ledger=LedgerEntry(entry=charged.entry, at=charged.at),
+            versions=describe.versions_in_use(),
+            warnings=self._warnings(),
+        )
+
+    def _warnings(self) -> tuple[str, ...]:
+        columns = [o.name for o in self.logical.outputs]
+        return () if columns else ("the answer has no columns",)

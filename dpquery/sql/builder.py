@@ -1,0 +1,126 @@
+"""Requests built step by step in Python. They become SQL text and take the one path that text takes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from dpquery.errors import UsageError
+from dpquery.plan.query import RequestedBounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dpquery.plan.expressions import Constant
+
+Made = TypeVar("Made")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+def literal(value: Constant) -> str:
+    """A Python value as an SQL constant."""
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int() | float():
+            return repr(value)
+        case str():
+            return "'" + value.replace("'", "''") + "'"
+        case datetime():
+            return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+        case date():
+            return f"DATE '{value.isoformat()}'"
+
+
+def named(name: str) -> str:
+    """A column or table name that needs no quotes."""
+    if not _NAME.fullmatch(name):
+        raise UsageError("DPQ-002", f"{name[:64]!r} is not a name", fix="names are letters, digits and _")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class TableRequest(Generic[Made]):
+    """`db.table("calls").where("direction = 'inbound'").group_by("queue").count(name="calls")`.
+
+    Each step gives a new request. `.sql` is the text it stands for; `.query()`, `.preview()` and `.run()` use it.
+    """
+
+    table: str
+    make: Callable[[str, RequestedBounds | None], Made] = field(repr=False)
+    conditions: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    aggregates: tuple[str, ...] = ()
+    bounds: RequestedBounds | None = None
+
+    def where(self, condition: str = "", **equals: Constant) -> TableRequest[Made]:
+        """Keep rows that meet `condition` (SQL) and whose columns equal the keyword values."""
+        given = (f"({condition})",) if condition else ()
+        tests = tuple(f"{named(k)} IS NULL" if v is None else f"{named(k)} = {literal(v)}" for k, v in equals.items())
+        return replace(self, conditions=(*self.conditions, *given, *tests))
+
+    def group_by(self, *keys: str) -> TableRequest[Made]:
+        """One answer for each combination of these keys."""
+        return replace(self, keys=(*self.keys, *keys))
+
+    def count(self, expression: str = "*", *, name: str | None = None) -> TableRequest[Made]:
+        """COUNT of rows, or of rows where `expression` is not NULL."""
+        return self._aggregate(f"COUNT({expression})", name)
+
+    def count_distinct(self, party: str, *, name: str | None = None) -> TableRequest[Made]:
+        """COUNT of different protected numbers in the role `party`."""
+        return self._aggregate(f"COUNT(DISTINCT {named(party)})", name)
+
+    def sum(
+        self,
+        expression: str,
+        *,
+        per_row: tuple[float, float] | None = None,
+        per_group: tuple[float, float] | None = None,
+        name: str | None = None,
+    ) -> TableRequest[Made]:
+        """SUM, each value clamped to the policy's bounds or to `per_row`; `per_group` clamps each number's sum instead."""
+        return self._aggregate(f"SUM({expression}{_clamp(per_row, per_group)})", name)
+
+    def avg(
+        self, expression: str, *, per_row: tuple[float, float] | None = None, name: str | None = None
+    ) -> TableRequest[Made]:
+        """AVG, each value clamped to the policy's bounds or to `per_row`."""
+        return self._aggregate(f"AVG({expression}{_clamp(per_row, None)})", name)
+
+    def bounded(
+        self, *, max_rows: int | None = None, max_groups: int | None = None, max_rows_per_group: int | None = None
+    ) -> TableRequest[Made]:
+        """Ask for smaller contribution bounds than the policy's: less noise, more rows left out."""
+        return replace(self, bounds=RequestedBounds(max_rows, max_groups, max_rows_per_group))
+
+    @property
+    def sql(self) -> str:
+        """The SQL that this request stands for."""
+        selected = ", ".join((*self.keys, *self.aggregates)) or "COUNT(*)"
+        where = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        group = f" GROUP BY {', '.join(self.keys)}" if self.keys else ""
+        return f"SELECT {selected} FROM {named(self.table)}{where}{group}"
+
+    def query(self) -> Made:
+        """The query, checked; free."""
+        return self.make(self.sql, self.bounds)
+
+    def _aggregate(self, call: str, name: str | None) -> TableRequest[Made]:
+        text = call if name is None else f"{call} AS {named(name)}"
+        return replace(self, aggregates=(*self.aggregates, text))
+
+
+def _clamp(per_row: tuple[float, float] | None, per_group: tuple[float, float] | None) -> str:
+    if per_row is not None and per_group is not None:
+        raise UsageError("DPQ-002", "give per_row or per_group, not both", fix="leave one out")
+    if per_row is not None:
+        return f", contribution_bounds_per_row => ({per_row[0]!r}, {per_row[1]!r})"
+    if per_group is not None:
+        return f", contribution_bounds_per_group => ({per_group[0]!r}, {per_group[1]!r})"
+    return ""

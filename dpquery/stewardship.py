@@ -1,0 +1,142 @@
+"""The steward's door: make a store, fill it, read its budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpquery.accounting import Cap
+from dpquery.budget import budget_document
+from dpquery.catalog import catalog_of
+from dpquery.ingest import ingest as ingest_rows
+from dpquery.ledger import EACH_BLOCK, Grant, Ledger, Scope, make_steward_key
+from dpquery.noise.conversion import rho_within
+from dpquery.policy import load_policy
+from dpquery.row_test import row_test_of
+from dpquery.session import ledger_path
+from dpquery.store import Store, create_store, open_store
+from dpquery.tables import tables_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import date
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from dpquery.documents import BudgetDocument, TablesDocument
+    from dpquery.ingest import IngestSummary
+    from dpquery.policy import Policy
+    from dpquery.policy.model import Budget
+
+
+def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None = None) -> Steward:
+    """Make an empty store at `folder` with the policy's budgets as its first grants.
+
+    Also makes its key (`key_file`, default beside the folder) and the steward's signing key, both outside the store
+    and readable by their owner only. Raises PolicyError for a faulty policy, StoreError if something is in the way.
+    """
+    folder = Path(folder)
+    checked = check_policy(Path(policy))
+    lines = None
+    if checked.numbers.public_file is not None:
+        lines = (Path(policy).parent / checked.numbers.public_file).read_text(encoding="utf-8")
+    store = create_store(
+        folder,
+        Path(policy).read_text(encoding="utf-8"),
+        key_file=None if key_file is None else Path(key_file),
+        public_lines=lines,
+    )
+    steward_key = steward_key_path(store.folder)
+    if not steward_key.exists():
+        make_steward_key(steward_key)
+    Ledger.create(
+        ledger_path(store), dataset=store.policy.dataset, steward_key=steward_key, grants=first_grants(store.policy)
+    ).close()
+    return Steward(store)
+
+
+def steward(folder: str | Path) -> Steward:
+    """The steward's handle on the store at `folder`."""
+    return Steward(open_store(Path(folder)))
+
+
+def steward_key_path(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".steward.key")
+
+
+def check_policy(path: Path) -> Policy:
+    """The policy in the file at `path`, its row tests resolved too; PolicyError lists every fault."""
+    from dpquery.row_test import check_row_tests
+
+    policy = load_policy(path)
+    check_row_tests(policy)
+    return policy
+
+
+def first_grants(policy: Policy) -> tuple[Grant, ...]:
+    """The policy's budgets as grants, each for every block."""
+    thresholds = policy.limits.min_people is not None
+    budgets = policy.budgets
+    named: list[tuple[Scope, Budget]] = [(Scope("dataset"), budgets.dataset)]
+    named += [(Scope("analyst", name), budget) for name, budget in budgets.analysts.items()]
+    named += [(Scope("group", name), budget) for name, budget in budgets.groups.items()]
+    named += [(Scope("purpose", name), budget) for name, budget in budgets.purposes.items()]
+    return tuple(
+        Grant(scope, EACH_BLOCK, cap_of(budget, thresholds=thresholds), reason="policy", actor="init")
+        for scope, budget in named
+    )
+
+
+def cap_of(budget: Budget, *, thresholds: bool) -> Cap:
+    """A budget with its delta split once and its rho_B, the largest rho within epsilon at the conversion's delta."""
+    return Cap.of(
+        Fraction(str(budget.epsilon)),
+        Fraction(str(budget.delta)),
+        thresholds=thresholds,
+        rho_within=lambda epsilon, delta: Fraction(rho_within(float(epsilon), float(delta))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Steward:
+    """What a steward can do with one store."""
+
+    store: Store
+
+    def ingest(
+        self,
+        source: str | Path | Sequence[str | Path] | pd.DataFrame | pa.Table,
+        *,
+        table: str,
+        period: tuple[date, date] | None = None,
+        region: str | None = None,
+        progress: Callable[[str, int], None] | None = None,
+    ) -> IngestSummary:
+        """Add rows to `table` from files (CSV, Parquet, Arrow), a pandas frame or an Arrow table.
+
+        `period`: first and last day that rows may have (the table's if None). `region`: ISO country in which numbers
+        without a country code are read. Rows that cannot be stored go to the quarantine with the reason.
+        """
+        if isinstance(source, str | Path):
+            rows: Sequence[Path] | pd.DataFrame | pa.Table = [Path(source)]
+        elif isinstance(source, list | tuple):
+            rows = [Path(name) for name in source]
+        else:
+            rows = source
+        self.store.reload()
+        test = row_test_of(self.store.policy, table)
+        return ingest_rows(
+            self.store, rows, table=table, period=period, region=region, progress=progress, row_test=test
+        )
+
+    def tables(self) -> TablesDocument:
+        """Tables and columns that the policy names."""
+        return tables_document(catalog_of(self.store))
+
+    def budget(self) -> BudgetDocument:
+        """Who has spent what, per scope and block, with the ledger verified."""
+        with Ledger.open(ledger_path(self.store)) as ledger:
+            return budget_document(self.store.policy, ledger)

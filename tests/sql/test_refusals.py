@@ -1,0 +1,128 @@
+"""What cannot be protected is refused from the text and the policy alone, with the place and the line to write."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dpquery.catalogue import CATALOGUE
+from dpquery.errors import DpqueryError, QueryRefused
+from planning import priced, small_catalog
+
+CATALOG = small_catalog()
+
+REFUSED = [
+    # text, code, underlined text, words of the cure
+    ("SELECT caller FROM calls", "DPQ-105", "caller", "COUNT(DISTINCT caller)"),
+    ("SELECT COUNT(*) FROM calls GROUP BY callee", "DPQ-105", "callee", "callee_region"),
+    ("SELECT COUNT(*) FROM calls WHERE caller = '+442079460000'", "DPQ-105", "caller", "COUNT(DISTINCT caller)"),
+    ("SELECT COUNT(*) FROM calls WHERE caller IS NULL", "DPQ-105", "caller", "COUNT(DISTINCT"),
+    ("SELECT MIN(caller) FROM calls", "DPQ-108", "MIN(caller)", "COUNT(*)"),
+    ("SELECT COUNT(caller) FROM calls", "DPQ-105", "caller", "COUNT(DISTINCT caller)"),
+    ("SELECT * FROM calls", "DPQ-106", "*", "SELECT COUNT(*) FROM calls"),
+    ("SELECT service, COUNT(*) FROM calls", "DPQ-106", "service", "GROUP BY"),
+    ("SELECT service FROM calls GROUP BY service", "DPQ-106", "service", "COUNT(*)"),
+    ("SELECT COUNT(*) FROM cals", "DPQ-103", "cals", "FROM calls"),
+    ("SELECT COUNT(*) FROM cells", "DPQ-103", "cells", "steward"),
+    ("SELECT COUNT(*) FROM calls WHERE talk_sec > 1", "DPQ-104", "talk_sec", "talk_s"),
+    ("SELECT COUNT(*) FROM calls WHERE other.talk_s > 1", "DPQ-104", "other.talk_s", "talk_s"),
+    ("SELECT free_text, COUNT(*) FROM calls GROUP BY free_text", "DPQ-107", "free_text", "keys = [...]"),
+    ("SELECT start_ts, COUNT(*) FROM calls GROUP BY 1", "DPQ-107", "start_ts", "date_trunc('hour', start_ts)"),
+    ("SELECT talk_s * 2, COUNT(*) FROM calls GROUP BY 1", "DPQ-107", "talk_s * 2", "declared keys"),
+    ("SELECT agent_id, COUNT(*) FROM calls GROUP BY agent_id", "DPQ-118", "agent_id", "another key"),
+    ("SELECT SUM(local_hour * free_text) FROM calls", "DPQ-112", "free_text", "numeric"),
+    ("SELECT SUM(1 / talk_s) FROM calls", "DPQ-102", "SUM(1 / talk_s)", "contribution_bounds_per_row"),
+    ("SELECT COUNT(*) OVER () FROM calls", "DPQ-110", "COUNT(*)", "GROUP BY"),
+    ("SELECT COUNT(*) FROM (SELECT 1)", "DPQ-111", "1", "inner query"),
+    ("SELECT COUNT(*) FROM calls WHERE talk_s > (SELECT AVG(talk_s) FROM calls)", "DPQ-111", None, "inner query"),
+    ("WITH x AS (SELECT 1) SELECT COUNT(*) FROM calls", "DPQ-111", None, "WHERE"),
+    ("SELECT COUNT(*) FROM calls, cells", "DPQ-111", None, "one table"),
+    ("SELECT COUNT(*) FROM calls JOIN cells USING (cell_id)", "DPQ-111", None, "one table"),
+    ("SELECT COUNT(*) FROM calls UNION SELECT COUNT(*) FROM calls", "DPQ-109", None, "SELECT COUNT(*)"),
+    ("DROP TABLE calls", "DPQ-109", None, "SELECT COUNT(*)"),
+    ("SELECT COUNT(*) FROM calls; SELECT COUNT(*) FROM calls", "DPQ-109", None, "one by one"),
+    ("SELECT COUNT(*) FROM calls WHERE start_ts > now()", "DPQ-108", None, "DATE '"),
+    ("SELECT COUNT(*) FROM calls WHERE sqrt(talk_s) > 1", "DPQ-108", "sqrt(talk_s)", "use"),
+    ("SELECT COUNT(*) FROM calls WHERE CAST(free_text AS INTEGER) = 1", "DPQ-108", None, "use"),
+    ("SELECT MEDIAN(talk_s) FROM calls", "DPQ-108", "MEDIAN(talk_s)", "AVG(x)"),
+    ("SELECT SUM(DISTINCT talk_s) FROM calls", "DPQ-108", "SUM(DISTINCT talk_s)", "SUM(talk_s)"),
+    ("SELECT COUNT(DISTINCT talk_s) FROM calls", "DPQ-108", "COUNT(DISTINCT talk_s)", "COUNT(DISTINCT caller)"),
+    ("SELECT COUNT(*) FROM calls LIMIT 3", "DPQ-108", None, "ORDER BY"),
+    ("SELECT COUNT(*) n, COUNT(talk_s) n FROM calls", "DPQ-115", "COUNT(talk_s) n", "AS n_2"),
+    ("SELECT COUNT(*) FROM calls WHERE day > '2027-01-01'", "DPQ-116", None, "2026-01-01 to 2026-02-28"),
+    ("SELECT COUNT(*) FROM calls WHERE service = 3", "DPQ-112", None, "one type"),
+    ("SELECT COUNT(*) FROM calls WHERE day = 'soon'", "DPQ-112", None, "DATE '2026-01-31'"),
+    ("SELECT COUNT(*) FROM calls WHERE service = $s", "DPQ-113", None, "value itself"),
+    ("SELECT COUNT(* FROM calls", "DPQ-101", None, "SELECT COUNT(*)"),
+    ("SELECT 'open FROM calls", "DPQ-101", None, "close it"),
+    ("SELECT COUNT(*) FROM calls GROUP BY CUBE (service)", "DPQ-111", None, "GROUP BY queue, day"),
+    (
+        "SELECT SUM(talk_s, contribution_bounds_per_group => (0, 9)) FROM calls",
+        "DPQ-119",
+        None,
+        "contribution_bounds_per_row",
+    ),
+    ("SELECT age_band, COUNT(*) FROM subscribers GROUP BY 1", "DPQ-118", "age_band", "sensitive"),
+]
+
+
+@pytest.mark.parametrize(("sql", "code", "underlined", "cure"), REFUSED)
+def test_refusals_name_place_reason_and_cure(sql: str, code: str, underlined: str | None, cure: str) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        priced(sql, CATALOG)
+    refusal = caught.value
+    assert refusal.code == code
+    assert code in CATALOGUE
+    assert refusal.fix is not None
+    assert cure in refusal.fix
+    if underlined is not None:
+        assert refusal.where is not None
+        line = sql.splitlines()[refusal.where.line - 1]
+        assert line[refusal.where.column - 1 : refusal.where.end - 1] == underlined
+
+
+def test_the_caret_stands_under_the_fault() -> None:
+    with pytest.raises(QueryRefused) as caught:
+        priced("SELECT COUNT(*)\nFROM calls\nWHERE callerr_region = 'x'", CATALOG)
+    text = str(caught.value)
+    line, carets = text.splitlines()[2:4]
+    assert line.index("callerr_region") == carets.index("^")
+    assert carets.count("^") == len("callerr_region")
+
+
+def test_a_long_text_and_a_deep_text_are_refused_quickly() -> None:
+    for sql in ("SELECT COUNT(*) FROM calls WHERE " + "(" * 500 + "TRUE" + ")" * 500, "SELECT " + "1," * 20_000):
+        with pytest.raises(QueryRefused):
+            priced(sql, CATALOG)
+
+
+def attacks() -> list[dict[str, str]]:
+    data = os.environ.get("DPQUERY_TEST_DATA")
+    path = Path(data or "").parent / "cases" / "attacks.json"
+    if data is None or not path.exists():
+        return []
+    return [case for case in json.loads(path.read_text())["cases"] if "query" in case]
+
+
+@pytest.mark.skipif(not attacks(), reason="DPQUERY_TEST_DATA has no attack corpus beside it")
+def test_no_hostile_query_is_answered() -> None:
+    """Every case whose outcome is a refusal is refused, by an error of ours, from text and policy alone."""
+    answered = []
+    checked = 0
+    for case in attacks():
+        outcome = case["outcome"]
+        if "ACCEPT_TOTAL" in case.get("alt_outcome", ()):
+            continue
+        if not outcome.startswith("E_") or outcome in {"E_FUNC_OR_TOTAL", "E_KEYS_OR_THRESHOLD", "E_LIMIT", "E_AUTH"}:
+            continue
+        checked += 1
+        try:
+            priced(case["query"], CATALOG)
+        except DpqueryError:
+            continue
+        answered.append((case["id"], case["query"]))
+    assert checked > 80
+    assert not answered

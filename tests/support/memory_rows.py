@@ -1,0 +1,65 @@
+"""Rows in memory, read through the same rendered SQL as a store's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dpquery.engines.embedded import execute
+from dpquery.engines.render import CLAMP_MACRO, Sql
+from dpquery.engines.scan import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import duckdb
+    from numpy.typing import NDArray
+
+    from dpquery.engines.scan import ScanColumn
+    from dpquery.privacy.calibrate import PrivacyPlan
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRows:
+    """A table as ingest leaves it: codes, declared and derived columns, in the order of `place`."""
+
+    con: duckdb.DuckDBPyConnection
+    table: pa.Table
+    numbers: int
+
+    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
+        self.con.register("memory_rows", self.table)
+        yield from list(stream(self.con, Sql("memory_rows"), columns, where))
+
+    def without(self, number: int, parties: Sequence[str]) -> MemoryRows:
+        """The same rows, in the same order, without those that `number` owns."""
+        keep = np.ones(self.table.num_rows, np.bool_)
+        for party in parties:
+            keep &= self.table.column(party).to_numpy() != number
+        return MemoryRows(self.con, self.table.filter(pa.array(keep)), self.numbers)
+
+    def rows_of(self, number: int, parties: Sequence[str]) -> int:
+        owned = np.zeros(self.table.num_rows, np.bool_)
+        for party in parties:
+            owned |= self.table.column(party).to_numpy() == number
+        return int(owned.sum())
+
+    def owners(self, parties: Sequence[str]) -> list[int]:
+        """Every number that owns a row."""
+        found = set()
+        for party in parties:
+            found |= set(pc.unique(self.table.column(party)).to_pylist())
+        return sorted(code for code in found if code >= 0)
+
+    def exact(self, plan: PrivacyPlan) -> list[NDArray[np.int64]]:
+        """The exact, bounded integers of each part of a plan."""
+        return list(execute(plan, self).open_for_noise())
+
+
+def prepare(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    con.execute(CLAMP_MACRO)
+    return con
