@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from dpquery import describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
+from dpquery.accounting import admits
 from dpquery.budget import budget_document, left_for
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.embedded import execute
 from dpquery.engines.scan import StoredRows
-from dpquery.errors import BudgetRefused, UsageError, ensure
+from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, Ledger, Scope
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.verify import verify
+from dpquery.plan.canonical import digest
 from dpquery.preview import Preview
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
@@ -165,7 +167,7 @@ class Query:
         """
         if within is not None and epsilon is not None:
             raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
-        self.session.store.reload()
+        self._refresh()
         nano = self._nano(epsilon) if within is None else self._nano_within(within)
         plan = self._priced(nano)
         versions = self._versions()
@@ -184,6 +186,15 @@ class Query:
         kept, noisy = record.unpack(payload, plan)
         return self._release(kept, noisy, versions, charged, "released")
 
+    def _refresh(self) -> None:
+        """Read what was ingested since; StoreError if the policy changed, since this query was checked by the old one."""
+        store = self.session.store
+        store.reload()
+        if store.policy != self.session.catalog.policy:
+            raise StoreError(
+                "DPQ-516", "the policy has changed since this session began", fix="connect again, and ask again"
+            )
+
     def _measure(self, plan: PrivacyPlan) -> tuple[NDArray[np.int64], ...]:
         """The one path from private rows to noisy integers."""
         store = self.session.store
@@ -198,16 +209,30 @@ class Query:
         return plan.bounded.blocks
 
     def _priced(self, epsilon_nano: int) -> PrivacyPlan:
-        limits = self.session.store.policy.limits
-        bounded = bound(self.logical, self.table)
-        plan = calibrate(
-            bounded,
+        """The verified plan with the least error among those that the budgets still admit.
+
+        A Gaussian is not admitted where the zCDP filter is used up, while Laplace may still fit the pure one. If
+        nothing fits, the plan with the least error is what the refusal is about.
+        """
+        plan = self._calibrated(epsilon_nano, gaussian=self.session.store.policy.limits.gaussian)
+        if plan.mechanism == "gaussian" and not self._fits(plan):
+            laplace = self._calibrated(epsilon_nano, gaussian=False)
+            plan = laplace if self._fits(laplace) else plan
+        return verify(plan)
+
+    def _calibrated(self, epsilon_nano: int, *, gaussian: bool) -> PrivacyPlan:
+        return calibrate(
+            bound(self.logical, self.table),
             epsilon_nano,
-            delta_release=limits.delta_release,
-            gaussian_allowed=limits.gaussian,
+            delta_release=self.session.store.policy.limits.delta_release,
+            gaussian_allowed=gaussian,
             rho_within=rho_within,
         )
-        return verify(plan)
+
+    def _fits(self, plan: PrivacyPlan) -> bool:
+        """Whether every scope and block that would pay still admits the plan's loss."""
+        standings = self.session.ledger.standing(self._scopes(plan))
+        return all(admits(s.cap, s.spent, plan.loss) for s in standings if s.cap is not None)
 
     def _nano(self, epsilon: float | None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
@@ -246,7 +271,8 @@ class Query:
 
     def _versions(self) -> Versions:
         store = self.session.store
-        return Versions(store.data_version, store.policy.version, CONSENT_VERSION)
+        policy = digest(store.policy.model_dump_json())
+        return Versions(store.data_version, store.policy.version, CONSENT_VERSION, policy)
 
     def _scopes(self, plan: PrivacyPlan) -> tuple[tuple[Scope, str], ...]:
         policy, session = self.session.store.policy, self.session

@@ -23,6 +23,8 @@ class Versions:
     data: int
     policy: int
     consent: int
+    policy_digest: str = ""
+    """Digest of the whole policy, for a change whose version number was forgotten."""
 
 
 def canonical_plan(plan: PrivacyPlan) -> str:

@@ -12,9 +12,7 @@ from dpquery.accounting import NOTHING, Cap, Filters, Loss, admits, filters, lar
 
 small = st.integers(0, 40)
 losses = st.builds(Loss, st.none() | small, st.none() | small, st.integers(0, 8))
-caps = st.builds(
-    lambda e, r, s, c: Cap(e, 2 * s + c, s, c, r), st.integers(0, 100), st.integers(0, 100), small, small
-)
+caps = st.builds(lambda e, r, s, c: Cap(e, 2 * s + c, s, c, r), st.integers(0, 100), st.integers(0, 100), small, small)
 
 
 def finite(amount: int | None) -> float:

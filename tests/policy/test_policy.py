@@ -34,7 +34,12 @@ FAULTS = [
     ('{ table = "cells" }', '{ table = "cellz" }', "not a public table", "cells"),
     ('keys = ["direction"]', 'keys = ["directions"]', "not a column", "name declared"),
     ("period = [2026-01-01, 2026-02-28]\n", "", "needs time and period", "period ="),
-    ("grouped = { max_rows = 4, max_groups = 2, max_rows_per_group = 2 }", "grouped = {}", "max_rows_per_group", "grouped ="),
+    (
+        "grouped = { max_rows = 4, max_groups = 2, max_rows_per_group = 2 }",
+        "grouped = {}",
+        "max_rows_per_group",
+        "grouped =",
+    ),
     ('parties = { caller = "caller", callee = "callee" }', "", "parties is missing", "parties ="),
     ('public = true\nkey = "cell_id"', "public = true", "key column", "key ="),
     ('purposes = ["network_planning"]', 'purposes = ["sales"]', "does not exist", "network_planning"),

@@ -1,0 +1,5 @@
+"""`python -m dpquery`."""
+
+from dpquery.cli.main import main
+
+main()

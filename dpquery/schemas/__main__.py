@@ -1,0 +1,5 @@
+"""Renews the shipped schemas."""
+
+from dpquery.schemas import write_all
+
+write_all()

@@ -1,0 +1,193 @@
+"""The commands, as other programs call them: streams, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from dpquery import __version__
+from dpquery.documents import DOCUMENTS
+from planning import POLICY
+from stores import MadeStore, made_up_calls, make_store
+
+SCHEMAS = Path(sys.modules["dpquery"].__file__ or "").parent / "schemas"
+ASK = ["--analyst", "ana", "--purpose", "network_planning"]
+
+
+def dpquery(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dpquery", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False, timeout=300)
+
+
+def valid(document: object, name: str) -> None:
+    jsonschema.validate(document, json.loads((SCHEMAS / f"{name}.schema.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeStore:
+    return make_store(tmp_path_factory.mktemp("cli"), POLICY, made_up_calls(300))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_shipped_schemas_are_those_of_the_documents(name: str) -> None:
+    """To renew: python -m dpquery.schemas"""
+    shipped = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    assert shipped == DOCUMENTS[name].model_json_schema(by_alias=True, mode="serialization")
+
+
+def test_query_prints_json_alone_on_standard_output(made: MadeStore) -> None:
+    done = dpquery("query", made.folder, "SELECT COUNT(*) FROM calls", *ASK, "--epsilon", "0.5", "--json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    valid(document, "release")
+    assert document["status"] == "released"
+    assert set(document["rows"][0]) == {"count_star", "count_star_low", "count_star_high", "count_star_useful"}
+    assert document["cost"]["epsilon"] == 0.5
+    assert document["plan"]["owners"] == 2
+
+
+def test_dry_run_spends_nothing(made: MadeStore) -> None:
+    before = json.loads(dpquery("budget", made.folder, "--json").stdout)
+    done = dpquery("query", made.folder, "SELECT SUM(talk_s) AS s FROM calls", *ASK, "--dry-run", "--json")
+    document = json.loads(done.stdout)
+    valid(document, "release")
+    assert (document["status"], document["rows"], document["cost"]["charged"], document["ledger"]) == (
+        "preview",
+        [],
+        [],
+        None,
+    )
+    assert document["columns"][0]["expected_half_width"] > 0
+    after = json.loads(dpquery("budget", made.folder, "--json").stdout)
+    assert before["ledger"] == after["ledger"]
+    text = dpquery("query", made.folder, "SELECT SUM(talk_s) AS s FROM calls", *ASK, "--dry-run").stdout
+    assert "price" in text
+    assert "expected ±" in text
+
+
+def test_csv_file_and_standard_input(made: MadeStore, tmp_path: Path) -> None:
+    sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    (tmp_path / "q.sql").write_text(sql)
+    by_file = dpquery("query", made.folder, "-f", tmp_path / "q.sql", *ASK, "--epsilon", 0.5, "--csv")
+    by_stdin = dpquery("query", made.folder, "-", *ASK, "--epsilon", 0.5, "--csv", stdin=sql)
+    assert by_file.stdout == by_stdin.stdout  # asked before: the same answer
+    assert by_file.stdout.splitlines()[0] == "cell_id,n,n_low,n_high,n_useful"
+    assert len(by_file.stdout.splitlines()) == 4
+    plain = dpquery("query", made.folder, sql, *ASK, "--epsilon", 0.5)
+    assert "C1" in plain.stdout
+    assert "Adding or removing any one protected phone number" in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["SELECT caller FROM calls", *ASK], 3, "DPQ-105"),
+        (["SELECT COUNT(*) FROM calls", *ASK, "--epsilon", "9"], 4, "DPQ-204"),
+        (["SELECT COUNT(*) FROM calls", "--analyst", "eve", "--purpose", "network_planning"], 6, "DPQ-303"),
+        ([*ASK], 2, "DPQ-002"),
+    ],
+)
+def test_refusals_are_json_on_standard_error(made: MadeStore, words: Sequence[str], status: int, code: str) -> None:
+    done = dpquery("query", made.folder, *words, "--json")
+    assert (done.returncode, done.stdout) == (status, "")
+    document = json.loads(done.stderr)
+    valid(document, "refusal")
+    assert (document["code"], document["exit"], document["spent"]) == (code, status, 0)
+
+
+def test_refusals_as_text_have_a_caret_a_fix_and_say_what_was_spent(made: MadeStore) -> None:
+    done = dpquery("query", made.folder, "SELECT SUM(free_text) FROM calls", *ASK)
+    assert done.returncode == 3
+    assert "^" in done.stderr
+    assert "fix" in done.stderr
+    assert "spent  nothing" in done.stderr
+
+
+def test_usage_errors_exit_two(tmp_path: Path) -> None:
+    assert dpquery("query", tmp_path).returncode == 2
+    assert dpquery("nothing").returncode == 2
+    assert dpquery("policy", "check", tmp_path / "none.toml").returncode == 2
+    bad = tmp_path / "bad.toml"
+    bad.write_text(POLICY.replace("owners = 2", "owners = 9"))
+    done = dpquery("policy", "check", bad)
+    assert done.returncode == 2
+    assert f"{bad}:" in done.stderr
+
+
+def test_policy_check_and_schema(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text(POLICY)
+    assert dpquery("policy", "check", good).returncode == 0
+    assert json.loads(dpquery("policy", "schema").stdout)["title"] == "Policy"
+
+
+def test_tables_lists_what_can_be_named(made: MadeStore) -> None:
+    document = json.loads(dpquery("tables", made.folder, "--json").stdout)
+    valid(document, "tables")
+    calls = next(t for t in document["tables"] if t["name"] == "calls")
+    columns = {c["name"]: c for c in calls["columns"]}
+    assert columns["caller"]["role"] == "party"
+    assert columns["day"]["keys"] == 59
+    assert "COUNT(DISTINCT caller)" in dpquery("tables", made.folder).stdout
+
+
+def test_budget_and_its_exit_status(made: MadeStore) -> None:
+    dpquery("query", made.folder, "SELECT COUNT(*) FROM subscribers", *ASK, "--epsilon", 1)
+    done = dpquery("budget", made.folder, "--json", "--fail-at", "99%")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    valid(document, "budget")
+    assert {s["scope"] for s in document["scopes"]} >= {"dataset", "analyst:ana", "analyst:ben"}
+    assert dpquery("budget", made.folder, "--fail-at", "1%").returncode == 4
+    assert "analyst:ana" in dpquery("budget", made.folder).stdout
+
+
+def test_init_ingest_query_from_files(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    made_up_calls(100).to_csv(tmp_path / "calls.csv", index=False)
+    (tmp_path / "cells.csv").write_text("cell_id\nC1\nC2\n")
+    store = tmp_path / "s"
+    assert dpquery("init", store, "--policy", tmp_path / "policy.toml").returncode == 0
+    for name in ("s", "s.key", "s.steward.key"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
+    assert dpquery("ingest", store, tmp_path / "cells.csv", "--table", "cells").returncode == 0
+    done = dpquery("ingest", store, tmp_path / "calls.csv", "--table", "calls", "--period", "2026-01-01..2026-02-28")
+    assert done.returncode == 0, done.stderr
+    assert "100 of 100 rows stored" in done.stderr
+    assert dpquery("query", store, "SELECT COUNT(*) FROM calls", *ASK, "--epsilon", 1).returncode == 0
+    assert dpquery("init", store, "--policy", tmp_path / "policy.toml").returncode == 5
+
+
+def test_much_quarantine_sets_the_exit_status_and_stores_the_rest(tmp_path: Path) -> None:
+    made = make_store(tmp_path)
+    calls = made_up_calls(100)
+    calls.loc[:9, "caller"] = "not a number at all"
+    calls.to_csv(tmp_path / "calls.csv", index=False)
+    done = dpquery("ingest", made.folder, tmp_path / "calls.csv", "--table", "calls")
+    assert done.returncode == 5
+    assert "90 of 100 rows stored" in done.stderr
+    assert "quarantined 10" in done.stderr
+    again = dpquery("ingest", made.folder, tmp_path / "calls.csv", "--table", "calls", "--accept-quarantine")
+    assert again.returncode == 0
+
+
+def test_explain_and_version() -> None:
+    assert "value" in dpquery("explain", "DPQ-102").stdout
+    assert dpquery("explain", "DPQ-999").returncode == 2
+    assert dpquery("--version").stdout.strip() == f"dpquery {__version__}"
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    script = (
+        "import sys, dpquery; dpquery.__version__; "
+        "print([m for m in ('opendp','duckdb','numba','pandas','pyarrow','sqlglot','phonenumbers','sqlalchemy') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

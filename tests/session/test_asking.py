@@ -1,0 +1,228 @@
+"""Charged before rows are read, once for each answer, and refused for free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpquery.errors import BudgetRefused, EngineError, NotAllowed, QueryRefused, StoreError, UsageError
+from dpquery.noise.sampler import add_noise
+from dpquery.session import Session, connect
+from planning import POLICY
+from stores import MadeStore, made_up_calls, make_store
+
+SQL = "SELECT cell_id, COUNT(*) AS n, AVG(talk_s) AS t FROM calls WHERE day < '2026-02-01' GROUP BY cell_id"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeStore:
+    return make_store(tmp_path, POLICY, made_up_calls(200))
+
+
+@pytest.fixture
+def session(made: MadeStore) -> Session:
+    return made.connect()
+
+
+def spent(session: Session, block: str = "2026-01") -> float:
+    scopes = {s["block"]: s["spent"]["epsilon"] for s in session.budget()["blocks"]}
+    return float(scopes.get(block, 0.0))
+
+
+def test_an_answer_is_charged_once_and_repeated_for_free(session: Session) -> None:
+    first = session.sql(SQL).run(epsilon=0.5)
+    again = session.sql(
+        "select COUNT(*) n, AVG(talk_s) t, cell_id from calls c where c.day < DATE '2026-02-01' group by 3"
+    ).run(epsilon=0.4)
+    assert first.status == "released"
+    assert again.status == "repeated"
+    assert again.release_id == first.release_id
+    assert [(r["cell_id"], r["n"], r["t"]) for r in again.rows()] == [
+        (r["cell_id"], r["n"], r["t"]) for r in first.rows()
+    ]
+    assert again.cost.epsilon == 0.5  # the price it was made at
+    assert not any(pair.new for pair in again.cost.charged)
+    fresh = session.sql(SQL).run(epsilon=0.5, fresh=True)
+    assert fresh.release_id != first.release_id
+    more = session.sql(SQL).run(epsilon=0.6)
+    assert more.status == "released"
+
+
+def test_keys_in_another_order_come_back_in_that_order(session: Session) -> None:
+    first = session.sql("SELECT service, cell_id, COUNT(*) AS n FROM calls GROUP BY service, cell_id").run(epsilon=1)
+    again = session.sql("SELECT cell_id, service, COUNT(*) AS n FROM calls GROUP BY cell_id, service").run(epsilon=1)
+    assert again.status == "repeated"
+    as_set = {(r["service"], r["cell_id"], r["n"]) for r in first.rows()}
+    assert as_set == {(r["service"], r["cell_id"], r["n"]) for r in again.rows()}
+    assert [r["cell_id"] for r in again.rows()][:3] == ["C1", "C1", "C1"]
+
+
+def test_another_analyst_pays_in_their_own_scope_only(made: MadeStore) -> None:
+    first = made.connect("ana").sql(SQL).run(epsilon=0.5)
+    second = made.connect("ben").sql(SQL).run(epsilon=0.5)
+    assert second.status == "repeated"
+    assert second.rows() == first.rows()
+    new = {pair.scope for pair in second.cost.charged if pair.new}
+    assert new == {"analyst:ben"}
+
+
+def test_other_data_or_policy_versions_are_other_questions(made: MadeStore) -> None:
+    made.connect().sql(SQL).run(epsilon=0.5)
+    made.steward.ingest(made_up_calls(50, seed=9), table="calls")
+    assert made.connect().sql(SQL).run(epsilon=0.5).status == "released"
+
+
+def test_a_request_id_never_pays_twice(session: Session) -> None:
+    first = session.sql(SQL).run(epsilon=0.5, request_id="r1", fresh=True)
+    again = session.sql(SQL).run(epsilon=0.5, request_id="r1", fresh=True)
+    assert (again.release_id, again.rows()) == (first.release_id, first.rows())
+    with pytest.raises(BudgetRefused):
+        session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.5, request_id="r1")
+
+
+def test_over_budget_says_asked_left_and_what_fits_and_reads_nothing(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        session.sql(SQL).run(epsilon=2.0, fresh=True)
+    monkeypatch.setattr("dpquery.session.execute", lambda *_: pytest.fail("rows were read"))
+    with pytest.raises(BudgetRefused) as caught:
+        for _ in range(10):
+            session.sql("SELECT COUNT(*) AS x FROM calls").run(epsilon=2.0, fresh=True)
+    assert caught.value.code == "DPQ-201"
+    assert "epsilon" in caught.value.why
+
+
+def test_blocks_are_charged_by_the_months_that_where_can_touch(session: Session) -> None:
+    january = session.sql("SELECT COUNT(*) FROM calls WHERE start_ts < '2026-02-01'").run(epsilon=0.5)
+    assert {pair.block for pair in january.cost.charged} == {"2026-01"}
+    either = session.sql("SELECT COUNT(*) AS n FROM calls WHERE start_ts < '2026-02-01' OR talk_s > 3").run(epsilon=0.5)
+    assert {pair.block for pair in either.cost.charged} == {"2026-01", "2026-02"}
+    subscribers = session.sql("SELECT COUNT(*) FROM subscribers").run(epsilon=0.5)
+    assert {pair.block for pair in subscribers.cost.charged} == {"all"}
+
+
+def test_charged_before_rows_are_read(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the engine starts, the charge is on disk; when it fails, the charge stays and the text says nothing."""
+    head = session.ledger.head().sequence
+    seen: list[str] = []
+
+    def failing(*_: object) -> None:
+        seen.extend(entry.kind for entry in session.ledger.entries() if entry.sequence > head)
+        raise EngineError("DPQ-701", "stopped")
+
+    monkeypatch.setattr("dpquery.session.execute", failing)
+    with pytest.raises(EngineError):
+        session.sql(SQL).run(epsilon=0.5)
+    assert seen == ["charge"]
+    assert spent(session) == pytest.approx(0.5, abs=0.1)
+    assert [entry.kind for entry in session.ledger.entries()][-1] == "fail"
+
+
+def test_recorded_before_it_is_handed_out(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    record, noise = session.ledger.record, add_noise
+    monkeypatch.setattr("dpquery.session.add_noise", lambda *a: order.append("noise") or noise(*a))
+    monkeypatch.setattr(type(session.ledger), "record", lambda _, *a: order.append("record") or record(*a))
+    release = session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.5)
+    assert order == ["noise", "record"]
+    assert release.receipt["entry"] in {f"sha256:{entry.hash}" for entry in session.ledger.entries()}
+
+
+def test_epsilon_is_limited_and_exact(session: Session) -> None:
+    for epsilon in (0.0, -1.0, 2.1, float("nan"), float("inf"), 1e-10):
+        with pytest.raises(BudgetRefused) as caught:
+            session.sql(SQL).run(epsilon=epsilon)
+        assert caught.value.code == "DPQ-204"
+    assert session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.1).plan.asked_epsilon == 100_000_000
+
+
+def test_within_spends_the_least_that_reaches_it(session: Session) -> None:
+    release = session.sql("SELECT COUNT(*) AS n FROM calls").run(within=30)
+    row = release.rows()[0]
+    assert row["n_high"] - row["n"] <= 30
+    thinner = session.sql("SELECT COUNT(*) AS n FROM calls").preview(release.plan.asked_epsilon / 1e9 * 0.95)
+    assert thinner.document().columns[0].expected_half_width > 29  # type: ignore[union-attr,operator]
+    with pytest.raises(BudgetRefused):
+        session.sql("SELECT COUNT(*) AS n FROM calls").run(within=0.001)
+    with pytest.raises(UsageError):
+        session.sql("SELECT COUNT(*) AS n FROM calls").run(epsilon=1, within=3)
+
+
+def test_who_may_ask_for_what(made: MadeStore) -> None:
+    for analyst, purpose, code in (("eve", "network_planning", "DPQ-303"), ("ana", "sales", "DPQ-304")):
+        with pytest.raises(NotAllowed) as caught:
+            connect(made.folder, analyst=analyst, purpose=purpose)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("change", "to", "code"),
+    [
+        ('regime = "opt-out"', 'regime = "opt-in"', "DPQ-401"),
+        ('regime = "opt-out"', 'regime = "duty"', "DPQ-402"),
+        ('purposes = ["network_planning"]\n[', 'purposes = ["network_planning"]\nos_user = "somebody"\n[', "DPQ-306"),
+    ],
+)
+def test_regimes_and_machine_users(tmp_path: Path, change: str, to: str, code: str) -> None:
+    made = make_store(tmp_path, POLICY.replace(change, to, 1))
+    with pytest.raises(NotAllowed) as caught:
+        made.connect()
+    assert caught.value.code == code
+
+
+def test_tables_by_purpose(tmp_path: Path) -> None:
+    made = make_store(tmp_path, POLICY.replace('regime = "opt-out"', 'regime = "opt-out"\ntables = ["subscribers"]'))
+    with pytest.raises(NotAllowed):
+        made.connect().sql("SELECT COUNT(*) FROM calls")
+
+
+def test_a_policy_changed_under_a_session_is_noticed(made: MadeStore, session: Session) -> None:
+    query = session.sql(SQL)
+    policy = made.folder / "policy.toml"
+    policy.write_text(POLICY.replace("ungrouped = { max_rows = 3 }", "ungrouped = { max_rows = 2 }"))
+    policy.chmod(0o600)
+    with pytest.raises(StoreError):
+        query.run(epsilon=0.5)
+
+
+def test_a_policy_that_changed_without_a_new_version_makes_other_questions(made: MadeStore) -> None:
+    """Otherwise an answer made under wider bounds would be handed out as one made under narrower ones."""
+    made.connect().sql(SQL).run(epsilon=0.5)
+    policy = made.folder / "policy.toml"
+    policy.write_text(POLICY.replace('text = "Plan capacity."', 'text = "Plan capacity well."'))
+    policy.chmod(0o600)
+    assert made.connect().sql(SQL).run(epsilon=0.5).status == "released"
+
+
+def test_an_empty_store_answers_with_noise_alone(tmp_path: Path) -> None:
+    made = make_store(tmp_path)
+    release = made.connect().sql("SELECT service, COUNT(*) AS n, AVG(talk_s) AS t FROM calls GROUP BY 1").run(epsilon=1)
+    assert [row["service"] for row in release.rows()] == ["voice", "sms", None]
+    assert all(0 <= row["t"] <= 60 and row["t_low"] <= row["t"] <= row["t_high"] for row in release.rows())
+
+
+def test_order_and_limit_work_on_noisy_values(session: Session) -> None:
+    sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id ORDER BY n DESC, cell_id LIMIT 2"
+    rows = session.sql(sql).run(epsilon=1).rows()
+    assert len(rows) == 2
+    assert rows[0]["n"] >= rows[1]["n"]
+
+
+def test_the_release_carries_price_and_promise(session: Session) -> None:
+    release = session.sql(SQL).run(epsilon=0.5)
+    table = release.to_arrow()
+    assert table.column_names == ["cell_id", "n", "n_low", "n_high", "n_useful", "t", "t_low", "t_high", "t_useful"]
+    assert b"dpquery.release/1" in table.schema.metadata[b"dpquery"]
+    assert list(release.to_pandas().columns) == table.column_names
+    assert "e^0.5" in release.guarantee.sentence
+    assert "people named in agent_id" in release.guarantee.not_protected
+    assert "<table>" in release._repr_html_()
+
+
+def test_unknown_columns_are_refused_for_free(session: Session) -> None:
+    head = session.ledger.head()
+    with pytest.raises(QueryRefused):
+        session.sql("SELECT COUNT(*) FROM calls WHERE nothing = 1")
+    assert session.ledger.head() == head
