@@ -1,1 +1,1 @@
-"""Times and errors of dpquery beside those of the same queries without privacy: `python -m benchmarks --rows 10_000_000`."""
+"""Times and errors of dpquery beside those of the plain query: `python -m benchmarks --rows 10_000_000`."""

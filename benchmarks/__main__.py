@@ -60,8 +60,7 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
     breakdowns: list[Breakdown] = []
     notes = [
         f"epsilon {EPSILON:g} an answer; median of {options.repeat}; plain and dpquery by turns, caches warm",
-        "seconds of dpquery: from the request to the release, without the ledger's durable writes; these are a charge, "
-        "with admission, and a record",
+        "seconds of dpquery: from request to release, less the ledger's durable writes (charge with admission; record)",
         "bounds of a number: "
         + "; ".join(
             f"{bounds.label}: {bounds.max_rows_per_group} rows a region (one owner: {bounds.max_rows} in all)"

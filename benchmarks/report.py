@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-WIDTH_MIN = 120
+WIDTH_MIN = 160
 """Columns of text; a table that is cut says nothing."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -96,8 +97,14 @@ def cap_of(budget: Budget, *, thresholds: bool) -> Cap:
         Fraction(str(budget.epsilon)),
         Fraction(str(budget.delta)),
         thresholds=thresholds,
-        rho_within=lambda epsilon, delta: Fraction(rho_within(float(epsilon), float(delta))),
+        rho_within=lambda epsilon, delta: Fraction(rho_within(_below(epsilon), _below(delta))),
     )
+
+
+def _below(exact: Fraction) -> float:
+    """The largest float that is not above `exact`."""
+    near = float(exact)
+    return near if Fraction(near) <= exact else math.nextafter(near, -math.inf)
 
 
 @dataclass(frozen=True, slots=True)
