@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from benchmarks.systems import Counts, Plain, Private, PrivateRun, Stages
     from benchmarks.works import Bounds, Work
 
+    _Measured = tuple[PrivateRun, Stages]
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -63,20 +65,22 @@ def peak_mb() -> float:
 
 
 def time_work(folder: Path, work: Work, repeat: int) -> WorkTimes:
-    """Plain and private by turns, `repeat` times, after one turn that warms caches and compiles kernels."""
+    """Plain and private by turns, `repeat` times, after one turn that warms caches and compiles kernels.
+
+    Each answer is followed by its steps one by one, so that both meet the same load of the machine.
+    """
     from benchmarks.systems import Plain, Private
 
     plain = Plain(folder, work)
     private = tuple(Private(folder, work, bounds) for bounds in ALL_BOUNDS)
     _turn(plain, private)
     turns = [_turn(plain, private) for _ in range(repeat)]
-    stages = [[system.stages() for system in private] for _ in range(repeat)]
     truth = turns[0][1]
     return WorkTimes(
         plain.name,
         median(seconds for seconds, _, _ in turns),
         tuple(
-            _medians(system.name, truth, [runs[index] for _, _, runs in turns], [each[index] for each in stages])
+            _medians(system.name, truth, [pairs[index] for _, _, pairs in turns])
             for index, system in enumerate(private)
         ),
     )
@@ -97,12 +101,14 @@ def mean_relative_error(counts: Counts, truth: Counts) -> float:
     return fmean(abs(counts[region] - rows) / rows for region, rows in truth.items() if rows)
 
 
-def _turn(plain: Plain, private: tuple[Private, ...]) -> tuple[float, Counts, tuple[PrivateRun, ...]]:
+def _turn(plain: Plain, private: tuple[Private, ...]) -> tuple[float, Counts, tuple[_Measured, ...]]:
     seconds, counts = plain.run()
-    return seconds, counts, tuple(system.run() for system in private)
+    return seconds, counts, tuple((system.run(), system.stages()) for system in private)
 
 
-def _medians(system: str, truth: Counts, runs: list[PrivateRun], stages: list[Stages]) -> PrivateTimes:
+def _medians(system: str, truth: Counts, measured: list[_Measured]) -> PrivateTimes:
+    runs = [run for run, _ in measured]
+    stages = [each for _, each in measured]
     names = stages[0].__slots__
     return PrivateTimes(
         system,
