@@ -66,6 +66,8 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
             f"{bounds.label}: {bounds.max_rows_per_group} rows a region (one owner: {bounds.max_rows} in all)"
             for bounds in ALL_BOUNDS
         ),
+        "stretch below 10^8 rows: " + ", ".join(f"{work.name} {work.stretch:g}x" for work in WORKS),
+        "rest: what a whole answer took beyond the steps before it, which were run one by one right after it",
     ]
     if not options.reuse:
         prepared, ingested = _prepare(folder, options.rows, options.seed)

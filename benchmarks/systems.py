@@ -45,6 +45,7 @@ class Plain:
         self._sql = work.plain_sql
         self._files = [str(file.path) for file in store.files(TABLE)]
         self._connection = duckdb.connect()
+        self._connection.execute("SET enable_progress_bar = false")
 
     def run(self) -> tuple[float, Counts]:
         """Seconds and rows by region."""

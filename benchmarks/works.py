@@ -36,7 +36,7 @@ class Work:
     """SQL that both systems understand; empty for all rows."""
     reach: tuple[float, float]
     """Ratio to the plain query's time to be reached: below 10^8 rows, and from there on."""
-    stretch: float | None
+    stretch: float
     """A ratio still better, below 10^8 rows."""
 
     def reach_at(self, rows: int) -> float:

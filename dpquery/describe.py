@@ -84,7 +84,7 @@ def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"
 
 
 def expected_half_width(plan: PrivacyPlan, output: Output) -> float:
-    """95 % half-width of the noise on one value; for averages, in a group of ASSUMED_ROWS rows, values spread evenly."""
+    """95 % half-width of the noise on one value; for averages, in a group of ASSUMED_ROWS rows."""
     reading = plan.readings[output.index]
     parts = [plan.parts[i] for i in reading.parts]
     aggregate = plan.bounded.logical.aggregates[output.index]

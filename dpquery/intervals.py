@@ -44,19 +44,20 @@ class Estimates:
 
 
 def around(noisy: NDArray[np.int64], half_width: int) -> Estimates:
-    """noisy +/- half_width."""
+    """Noisy +/- half_width."""
     return Estimates(noisy, noisy - half_width, noisy + half_width)
 
 
 def ratio(
     numerator: NDArray[np.float64],
     denominator: NDArray[np.float64],
+    *,
     variance_numerator: NDArray[np.float64] | float,
     variance_denominator: NDArray[np.float64] | float,
     covariance: NDArray[np.float64] | float,
     limits: tuple[float, float],
 ) -> Estimates:
-    """numerator / denominator with Fieller's interval, within `limits`.
+    """Numerator / denominator with Fieller's interval, within `limits`.
 
     The interval holds every r with (A - r B)^2 <= z^2 Var(A - r B): a quadratic in r (Fieller, JRSS B 16, 1954).
     Where the denominator does not stand out from its noise, it is the whole of `limits` and the value their middle.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from dpquery import intervals
-from dpquery.errors import ensure
+from dpquery.errors import broken
 from dpquery.noise.tails import half_width, standard_deviation
 from dpquery.plan.query import Average
 from dpquery.privacy.measure import CountMeasurement, HistogramMeasurement, SumMeasurement
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.measure import Reading
 
-NoisyPart = "NDArray[np.int64]"
-
 
 def estimates(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> tuple[intervals.Estimates, ...]:
-    """One value and interval per cell for each aggregate of the plan; `noisy` holds an array (cells, width) per part."""
+    """One value and interval per cell for each aggregate; `noisy` holds an array (cells, width) per part."""
     return tuple(
         _read(plan, reading, index, [noisy[i] for i in reading.parts]) for index, reading in enumerate(plan.readings)
     )
@@ -53,8 +51,9 @@ def part_half_width(part: CalibratedMeasurement) -> int:
 
 
 def _sum(part: CalibratedMeasurement, noisy: NDArray[np.int64]) -> intervals.Estimates:
-    ensure(isinstance(part.measurement, SumMeasurement), "a sum is read off a sum")
-    grid = part.measurement.grid if isinstance(part.measurement, SumMeasurement) else 1.0
+    if not isinstance(part.measurement, SumMeasurement):
+        broken("a sum is read off a sum")
+    grid = part.measurement.grid
     whole = intervals.around(noisy, part_half_width(part))
     if grid == 1.0:
         return whole
@@ -63,27 +62,27 @@ def _sum(part: CalibratedMeasurement, noisy: NDArray[np.int64]) -> intervals.Est
 
 def _limits(plan: PrivacyPlan, aggregate: int) -> tuple[float, float]:
     asked = plan.bounded.logical.aggregates[aggregate]
-    ensure(isinstance(asked, Average), "only means have limits")
-    return (asked.clamp.low, asked.clamp.high) if isinstance(asked, Average) else (0.0, 0.0)
+    if not isinstance(asked, Average):
+        broken("only means have limits")
+    return asked.clamp.low, asked.clamp.high
 
 
 def _mean(
     plan: PrivacyPlan, aggregate: int, parts: Sequence[CalibratedMeasurement], noisy: Sequence[NDArray[np.int64]]
 ) -> intervals.Estimates:
-    """centre + (centred sum) / count; the interval moves with the centre."""
+    """Centre + (centred sum) / count; the interval moves with the centre."""
     total, count = parts
     if not (isinstance(total.measurement, SumMeasurement) and isinstance(count.measurement, CountMeasurement)):
-        ensure(False, "a mean is read off a centred sum and a count")
-        raise AssertionError
+        broken("a mean is read off a centred sum and a count")
     grid, centre = total.measurement.grid, total.measurement.centre * total.measurement.grid
     low, high = _limits(plan, aggregate)
     centred = intervals.ratio(
         noisy[0][:, 0].astype(np.float64) * grid,
         noisy[1][:, 0].astype(np.float64),
-        (standard_deviation(total.mechanism, total.scale) * grid) ** 2,
-        standard_deviation(count.mechanism, count.scale) ** 2,
-        0.0,
-        (low - centre, high - centre),
+        variance_numerator=(standard_deviation(total.mechanism, total.scale) * grid) ** 2,
+        variance_denominator=standard_deviation(count.mechanism, count.scale) ** 2,
+        covariance=0.0,
+        limits=(low - centre, high - centre),
     )
     return centred.plus(centre)
 
@@ -94,15 +93,14 @@ def _histogram_mean(
     """Mean of the bins' representatives weighted by their noisy counts."""
     measurement = part.measurement
     if not isinstance(measurement, HistogramMeasurement):
-        ensure(False, "a histogram mean is read off a histogram")
-        raise AssertionError
+        broken("a histogram mean is read off a histogram")
     values = np.array(measurement.representatives)
     variance = standard_deviation(part.mechanism, part.scale) ** 2
     return intervals.ratio(
         (noisy @ values).astype(np.float64),
         noisy.sum(axis=1).astype(np.float64),
-        variance * float(values @ values),
-        variance * len(values),
-        variance * float(values.sum()),
-        _limits(plan, aggregate),
+        variance_numerator=variance * float(values @ values),
+        variance_denominator=variance * len(values),
+        covariance=variance * float(values.sum()),
+        limits=_limits(plan, aggregate),
     )

@@ -11,7 +11,6 @@ import numpy as np
 
 from dpquery.accounting import Loss
 from dpquery.errors import LedgerError, ensure
-from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
 from dpquery.privacy.question import from_canonical_order, measurement_id, to_canonical_order
 
 if TYPE_CHECKING:
@@ -19,11 +18,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
+
 FORMAT = "dpquery.record/1"
 
 
 def pack(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> bytes:
-    """Noisy arrays (cells, width), one per part of `plan`, as bytes that do not depend on how the request was spelled."""
+    """Noisy arrays (cells, width), one per part of `plan`, as bytes that do not depend on its spelling."""
     parts = {
         measurement_id(part.measurement): {
             "mechanism": part.mechanism,

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-
 from dpquery.describe import column_names, columns
 from dpquery.documents import (
     Cost,
     Guarantee,
     KeyColumn,
-    Left,
     LedgerEntry,
+    Left,
     PlanSummary,
     ReleaseDocument,
     ValueColumn,
@@ -53,7 +52,7 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> Answer:
     named: dict[str, list[Any]] = {}
     for output in logical.outputs:
         if output.kind == "key":
-            named[output.name] = _key_column(logical.cells, [key.values for key in logical.keys], output.index)
+            named[output.name] = _key_column(logical.cells, [each.values for each in logical.keys], output.index)
             continue
         estimate = found[output.index]
         low, high, useful = column_names(output)

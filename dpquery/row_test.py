@@ -34,7 +34,7 @@ def check_row_tests(policy: Policy) -> None:
 
 
 def row_test_of(policy: Policy, table: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]] | None:
-    """A function that says which rows of a batch (our column names) meet the table's `one_owner_when`; None without one.
+    """A function that says which rows of a batch (our column names) meet `one_owner_when`; None without one.
 
     A row for which the test is unknown (NULL) does not meet it, as in WHERE.
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dpquery import describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
@@ -95,7 +95,7 @@ class Session:
         """Let go of the ledger."""
         self.ledger.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,7 +131,7 @@ class Query:
         return self.session.catalog.tables[self.logical.table]
 
     def preview(self, epsilon: float | None = None) -> Preview:
-        """Price, mechanism, scale and expected error at `epsilon` (the policy's default if None). Free, reads no rows."""
+        """Price, mechanism, scale and expected error at `epsilon` (the policy's default if None). Reads no rows."""
         plan = self._priced(self._nano(epsilon))
         versions = self._versions()
         session = self.session
@@ -187,7 +187,7 @@ class Query:
         return self._release(kept, noisy, versions, charged, "released")
 
     def _refresh(self) -> None:
-        """Read what was ingested since; StoreError if the policy changed, since this query was checked by the old one."""
+        """Read what was ingested since; StoreError if the policy changed: the old one checked this query."""
         store = self.session.store
         store.reload()
         if store.policy != self.session.catalog.policy:

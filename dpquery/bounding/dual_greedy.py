@@ -126,7 +126,7 @@ class DualGreedyCount:
         self._run(first, second, cell)
 
     def _run(self, first: Codes, second: Codes, cell: Codes) -> None:
-        from dpquery.bounding import kernels  # noqa: PLC0415  # numba loads when a kernel is first used
+        from dpquery.bounding import kernels  # numba loads when a kernel is first used
 
         low = self._partition.start
         kernels.greedy_rows(
@@ -139,7 +139,7 @@ class DualGreedyParticipants(DualGreedyCount):
 
     def totals(self, at_least: int = 1) -> Integers:
         """Count the numbers with at least `at_least` kept rows in each cell: again at most capacity + 1. Private."""
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         found = np.zeros(len(self._partition), np.int64)
         if self._numbers:
@@ -165,7 +165,7 @@ class DualGreedyDistinct(DualGreedyCount):
         self._add(counted, other, cell)
 
     def _run(self, first: Codes, second: Codes, cell: Codes) -> None:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         cell = column(np.where(first >= 0, cell, np.int32(-1)), np.int32, len(cell), "cell")
         low, offset = self._partition.start, self._numbers
@@ -281,7 +281,7 @@ class _SignedSums:
         self._rows = 0
 
     def add(self, first: Codes, second: Codes, cell: Codes, values: Integers, valid: Flags | None) -> None:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         rows = len(cell)
         first = codes(first, self._numbers, rows, "first owner")
@@ -314,7 +314,7 @@ class _Part:
         self._owned_by_nobody = np.zeros(cells, np.int64)
 
     def add(self, columns: tuple[Codes, Codes, Codes, Integers, Flags], sign: int, cell_low: int) -> None:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         rows = len(columns[0])
         block: _Block = np.empty(rows, np.uint64), np.empty(rows, np.uint32), np.empty(rows, self._cell_type)
@@ -325,7 +325,7 @@ class _Part:
             self._blocks.append((block[0][:size].copy(), block[1][:size].copy(), block[2][:size].copy()))
 
     def totals(self, numbers: int, capacity: int) -> Integers:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         totals = self._owned_by_nobody.copy()
         used = np.zeros(max(1, numbers), _slot_type(capacity))

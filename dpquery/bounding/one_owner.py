@@ -79,7 +79,7 @@ class OneOwnerRows:
         self, owner: Codes, cell: Codes, lot: Lots, values: Sequence[Values] = (), masks: Sequence[Flags] = ()
     ) -> None:
         """Take the next batch, in the order of the store."""
-        from dpquery.bounding import kernels  # noqa: PLC0415  # numba loads when a kernel is first used
+        from dpquery.bounding import kernels  # numba loads when a kernel is first used
 
         collected, rows = self._collected, len(cell)
         ensure(not collected.complete, "no batch comes after rows were chosen")
@@ -130,7 +130,7 @@ class OneOwnerRows:
         return self.bound(None, max_groups, None).sum_clamped(value_column, low, high)
 
     def _choose(self, first: int, lengths: Integers, limits: tuple[int, int, int], kept: Flags) -> None:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         collected = self._collected
         starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
@@ -164,7 +164,7 @@ class KeptRows:
 
     def sums(self, value_column: int) -> Integers:
         """Sum the values of kept rows; NULL contributes nothing."""
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         totals = np.zeros(self.collected.cells, np.int64)
         for batch in self.collected.batches:
@@ -174,7 +174,7 @@ class KeptRows:
 
     def histogram(self, value_column: int, buckets: int) -> Integers:
         """Count kept rows per cell and bucket, the value column being a bucket's index; others count nowhere."""
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         cells = self.collected.cells
         totals = np.zeros(cells * count_of(buckets, 1, "buckets"), np.int64)
@@ -188,7 +188,7 @@ class KeptRows:
 
         A row without an owner counts nobody.
         """
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         rows = self.collected
 
@@ -207,7 +207,7 @@ class KeptRows:
 
     def sum_clamped(self, value_column: int, low: int, high: int) -> Integers:
         """Sum, per cell, each number's sum of kept values clamped to [low, high]; a row without an owner alone."""
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         ensure(low <= high, "the lower clamp is not above the upper")
         ensure(within((abs(low), abs(high)), VALUE_MAX), f"clamps lie within {VALUE_MAX}")
@@ -234,7 +234,7 @@ class KeptRows:
         return totals
 
     def _count(self, chosen: Callable[[_Batch], Flags]) -> Integers:
-        from dpquery.bounding import kernels  # noqa: PLC0415
+        from dpquery.bounding import kernels
 
         totals = np.zeros(self.collected.cells, np.int64)
         for batch in self.collected.batches:

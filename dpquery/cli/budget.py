@@ -17,7 +17,7 @@ def show_budget(document: BudgetDocument, *, json: bool, fail_at: str | None) ->
     """The budget of every scope and block; the exit status, 4 if `fail_at` is passed somewhere."""
     limit = None if fail_at is None else _share(fail_at)
     if json:
-        print(document.model_dump_json(by_alias=True))  # noqa: T201
+        print(document.model_dump_json(by_alias=True))
     else:
         _print(document)
     over = [scope for scope in document.scopes if limit is not None and scope.used > limit]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpquery.cli.output import note, print_table
@@ -16,6 +15,8 @@ from dpquery.release import number_text
 from dpquery.session import connect
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dpquery.demo.questions import Question
     from dpquery.demo.truth import Truth
     from dpquery.release import Release
@@ -34,22 +35,21 @@ def run_demo(folder: Path, *, rows: int, seed: int) -> None:
         for number, question in enumerate(QUESTIONS, start=1):
             release = session.sql(question.sql).run(epsilon=question.epsilon)
             _show(number, question, release, truth(steward.store, release.plan))
-    print(
-        f'Ask your own:\n  dpquery query {folder} "SELECT COUNT(*) FROM calls" --analyst {ANALYST} --purpose {PURPOSE} --epsilon 0.5'
-    )  # noqa: T201
-    print(f"See what is left:\n  dpquery budget {folder}")  # noqa: T201
+    asker = f"--analyst {ANALYST} --purpose {PURPOSE} --epsilon 0.5"
+    print(f'Ask your own:\n  dpquery query {folder} "SELECT COUNT(*) FROM calls" {asker}')
+    print(f"See what is left:\n  dpquery budget {folder}")
 
 
 def _show(number: int, question: Question, release: Release, found: Truth) -> None:
     """Question, answer with intervals, price and what is left; noise and bounding loss apart."""
     outputs = release.plan.bounded.logical.outputs
-    print(f"{number}. {question.words}\n   {question.sql}")  # noqa: T201
+    print(f"{number}. {question.words}\n   {question.sql}")
     headers = [o.name + (f" ({o.unit})" if o.unit and o.unit != "calls" else "") for o in outputs]
     numeric = frozenset(i for i, output in enumerate(outputs) if output.kind == "aggregate")
     print_table(headers, release.shown_rows(), numeric=numeric)
     left = release.left
     remaining = f"{left.epsilon:g}" if left is not None else "not shown (a shared budget decides)"
-    print(  # noqa: T201
+    print(
         f"   price epsilon {release.cost.epsilon:g}; left {remaining}\n"
         f"   in the middle group: {', '.join(_noise(release, found))}; rows lost to bounding {found.lost:.1%}\n"
     )

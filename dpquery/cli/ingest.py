@@ -30,9 +30,7 @@ def run_ingest(
     )
     show_summary(summary)
     if summary.quarantined_share > QUARANTINED_SHARE_MAX and not accept_quarantine:
-        note(
-            f"more than {QUARANTINED_SHARE_MAX:.0%} of the rows are in quarantine; --accept-quarantine says that is fine"
-        )
+        note(f"over {QUARANTINED_SHARE_MAX:.0%} of the rows are in quarantine; --accept-quarantine says that is fine")
         return QUARANTINED
     return OK
 
@@ -64,10 +62,8 @@ def _progress(stage: str, rows: int) -> None:
 def _period(text: str | None) -> tuple[date, date] | None:
     if text is None:
         return None
-    first, dots, last = text.partition("..")
+    first, _, last = text.partition("..")
     try:
-        if not dots:
-            raise ValueError
         return date.fromisoformat(first), date.fromisoformat(last)
     except ValueError:
         raise UsageError("DPQ-002", f"{text[:40]!r} is not a period", fix="--period 2026-01-01..2026-01-31") from None

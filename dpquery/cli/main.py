@@ -12,7 +12,7 @@ from dpquery.errors import DpqueryError
 
 app = typer.Typer(
     name="dpquery",
-    help="Private, priced answers over phone-keyed call data. Start with: dpquery demo",
+    help="Answer questions about phone-keyed call data, privately and at a price. Start with `dpquery demo`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
     ] = False,
 ) -> None:
-    """Private, priced answers over phone-keyed call data. Start with: dpquery demo"""
+    """Answer questions about phone-keyed call data, privately and at a price. Start with `dpquery demo`."""
 
 
 @app.command()

@@ -19,7 +19,7 @@ SPENDS_NOTHING = (2, 3, 4, 6)
 
 def note(text: str) -> None:
     """A line for people, on standard error."""
-    print(text, file=sys.stderr)  # noqa: T201 - this is the command line
+    print(text, file=sys.stderr)
 
 
 def show_error(error: DpqueryError, *, json: bool) -> None:

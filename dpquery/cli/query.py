@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpquery.cli.output import note, print_table
@@ -14,6 +13,8 @@ from dpquery.release import json_value
 from dpquery.session import connect
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dpquery.release import Release
     from dpquery.session import Query
 
@@ -42,14 +43,14 @@ def run_query(folder: Path, asked: Asked) -> None:
         query = session.sql(text)
         if asked.dry_run:
             preview = query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
-            print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))  # noqa: T201
+            print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))
             return
         if not _agreed(query, asked):
             note("nothing was spent")
             return
         release = query.run(asked.epsilon, within=asked.within, fresh=asked.fresh, request_id=asked.request_id)
     if asked.json:
-        print(release.document().model_dump_json(by_alias=True))  # noqa: T201
+        print(release.document().model_dump_json(by_alias=True))
     elif asked.csv:
         _print_csv(release)
     else:

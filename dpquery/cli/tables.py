@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def show_tables(document: TablesDocument, *, json: bool) -> None:
     """Tables and columns, one table each, or the JSON object."""
     if json:
-        print(document.model_dump_json(by_alias=True))  # noqa: T201
+        print(document.model_dump_json(by_alias=True))
         return
     for table in document.tables:
         kind = "public" if table.public else f"{table.owners} owner{'s' if table.owners == 2 else ''} per row"

@@ -24,10 +24,10 @@ from dpquery.privacy.measure import CountMeasurement, DistinctMeasurement, Histo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from dpquery.engines.scan import RowSource
-
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.privacy.measure import Measurement
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ExactTable:
-    """One int64 array of shape (cells, width) for each measurement of a plan; opened once, by the step that adds noise."""
+    """One int64 array of shape (cells, width) for each measurement; opened once, by the step that adds noise."""
 
     __slots__ = ("__arrays",)
 

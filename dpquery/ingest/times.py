@@ -49,7 +49,7 @@ class TimeReader:
 
     def check(self) -> None:
         """DataError DPQ-508 for a pattern that nothing can be read by."""
-        import duckdb  # noqa: PLC0415
+        import duckdb
 
         if self.format in {"iso", "unix", "unix_ms"}:
             return
@@ -121,7 +121,7 @@ def _unix(column: pa.Array, unit_us: int) -> Times:
     if pa.types.is_integer(column.type):
         values = _filled(pc.cast(column, pa.int64(), safe=False)).astype(np.float64)
         return _scaled(values, _nulls(column), unit_us)
-    from dpquery.ingest.values import read_decimal  # noqa: PLC0415 - values reads dates by this module
+    from dpquery.ingest.values import read_decimal
 
     read = read_decimal(as_text(column) if is_text(column) else column)
     values = np.nan_to_num(_filled(read.values))

@@ -94,7 +94,7 @@ def _is_geographic(line_type: str, code: str) -> bool:
 
 @cache
 def _zones() -> dict[str, tuple[str, ...]]:
-    from phonenumbers.tzdata import TIMEZONE_DATA  # noqa: PLC0415 - read only where numbers are read
+    from phonenumbers.tzdata import TIMEZONE_DATA
 
     return TIMEZONE_DATA
 
@@ -106,7 +106,7 @@ def _zone_prefix_length_max() -> int:
 
 @cache
 def _area_names() -> dict[str, dict[str, str]]:
-    from phonenumbers.geodata import GEOCODE_DATA  # noqa: PLC0415 - half a second, for undeclared regions only
+    from phonenumbers.geodata import GEOCODE_DATA
 
     return GEOCODE_DATA
 
@@ -153,7 +153,7 @@ def _can_be_in(home: str, code: str, prefix: str) -> bool:
 
 
 def _country_name(home: str) -> str:
-    from phonenumbers.geodata.locale import LOCALE_DATA  # noqa: PLC0415 - for undeclared regions only
+    from phonenumbers.geodata.locale import LOCALE_DATA
 
     names = LOCALE_DATA.get(home, {})
     name = names.get("en", "")

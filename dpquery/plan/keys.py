@@ -132,7 +132,7 @@ def time_range_of(conditions: Iterable[Expression], time_column: str) -> TimeRan
 
 
 def _moment(value: date) -> datetime:
-    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC, naive
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
 
 
 def _ends(operator: str, moment: datetime, *, whole_days: bool) -> TimeRange:
@@ -168,7 +168,7 @@ def _rules_out(condition: Expression, key: Constant) -> bool:
 
 
 def _holds(condition: Expression, key: Constant) -> bool | None:
-    """Three-valued truth of a condition when its only column has the value `key`; None is SQL's unknown or undecided."""
+    """Three-valued truth of a condition when its only column has the value `key`; None is unknown or undecided."""
     match condition:
         case And(items=items):
             results = [_holds(item, key) for item in items]

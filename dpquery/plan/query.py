@@ -69,6 +69,16 @@ class Ordering:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedBounds:
+    """Contribution bounds that the request asks for; each at most the policy's."""
+
+    max_rows: int | None = None
+    max_groups: int | None = None
+    max_rows_per_group: int | None = None
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalPlan:
     """What is asked, in names and types of the policy; nothing about privacy yet."""
 
@@ -82,7 +92,7 @@ class LogicalPlan:
     """Times that rows can have: WHERE's literal ends within the declared period; None for tables without time."""
     one_owner: bool
     """Whether the table, or a row test that WHERE implies, leaves one protected number on each row."""
-    requested_bounds: RequestedBounds = field(default_factory=lambda: RequestedBounds())
+    requested_bounds: RequestedBounds = field(default_factory=RequestedBounds)
     order: tuple[Ordering, ...] = ()
     limit: int | None = None
     source: str | None = field(default=None, compare=False)
@@ -100,13 +110,3 @@ class LogicalPlan:
         for key in self.keys:
             product *= len(key.values)
         return product
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedBounds:
-    """Contribution bounds that the request asks for; each at most the policy's."""
-
-    max_rows: int | None = None
-    max_groups: int | None = None
-    max_rows_per_group: int | None = None
-    span: Span | None = field(default=None, compare=False)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from dpquery.policy.model import KeysFromTable, Policy, Table
+from dpquery.policy.model import KeysFromTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dpquery.policy.model import Policy, Table
 
 Fault = tuple[tuple[str | int, ...], str, str]
 """Where (path in the file), what is wrong, what to write."""

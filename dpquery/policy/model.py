@@ -24,6 +24,16 @@ TIME_GRAINS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 """Seconds in each grain."""
 
 
+GROUPED = "grouped = { max_rows = 100, max_groups = 12, max_rows_per_group = 25 }"
+DIRECTED = 'parties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
+"""Lines that cures propose."""
+
+
+def fault(complaint: str, cure: str) -> ValueError:
+    """A complaint about a section, and the line to write instead."""
+    return ValueError(f"{complaint}\n{cure}")
+
+
 class _Section(BaseModel):
     """Closed (an unknown field is an error) and frozen."""
 
@@ -63,8 +73,8 @@ class KeyRange(_Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low <= self.high < self.low + 100_000:
-            raise ValueError(
-                "low must not exceed high, and a range holds at most 100,000 keys\nkeys = { low = 0, high = 23 }"
+            raise fault(
+                "low must not exceed high, and a range holds at most 100,000 keys", "keys = { low = 0, high = 23 }"
             )
         return self
 
@@ -87,29 +97,27 @@ class Column(_Section):
     def _consistent(self) -> Self:
         if self.bounds is not None:
             if self.type not in {"integer", "decimal"}:
-                raise ValueError('bounds need type integer or decimal\ntype = "integer"')
+                raise fault("bounds need type integer or decimal", 'type = "integer"')
             low, high = self.bounds
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError("bounds must be two finite numbers, the lower first\nbounds = [0, 3600]")
+                raise fault("bounds must be two finite numbers, the lower first", "bounds = [0, 3600]")
             if (high - low) / self.grid_step > GRID_STEPS_MAX or max(
                 abs(low), abs(high)
             ) / self.grid_step > GRID_STEPS_MAX:
-                raise ValueError(
-                    "bounds span more than 2^31 steps of the grid\nchoose a larger grid, or narrower bounds"
-                )
+                raise fault("bounds span more than 2^31 steps of the grid", "choose a larger grid, or narrower bounds")
         if self.grid is not None:
             if self.bounds is None:
-                raise ValueError("grid needs bounds\nbounds = [0, 3600]")
+                raise fault("grid needs bounds", "bounds = [0, 3600]")
             if self.grid <= 0 or math.frexp(self.grid)[0] != 0.5:
-                raise ValueError(
-                    "grid is not a power of two, so sums would not be exact\ngrid = 1, 0.5, 0.25, ... or 0.015625"
+                raise fault(
+                    "grid is not a power of two, so sums would not be exact", "grid = 1, 0.5, 0.25, ... or 0.015625"
                 )
         if self.keys is not None and self.type not in {"text", "integer", "boolean"}:
-            raise ValueError('keys need type text, integer or boolean\ntype = "text"')
+            raise fault("keys need type text, integer or boolean", 'type = "text"')
         if self.keys is not None and not self.selectable:
-            raise ValueError("a column with selectable = false can have no keys\nremove keys, or selectable = false")
+            raise fault("a column with selectable = false can have no keys", "remove keys, or selectable = false")
         if isinstance(self.keys, tuple) and len(set(self.keys)) != len(self.keys):
-            raise ValueError("keys are listed twice\nlist each key once")
+            raise fault("keys are listed twice", "list each key once")
         return self
 
     @property
@@ -154,9 +162,7 @@ class TableBounds(_Section):
     @model_validator(mode="after")
     def _grouped_binds(self) -> Self:
         if self.grouped.max_rows_per_group is None:
-            raise ValueError(
-                "grouped lacks max_rows_per_group, the bound that holds in every cell\ngrouped = { max_rows = 100, max_groups = 12, max_rows_per_group = 25 }"
-            )
+            raise fault("grouped lacks max_rows_per_group, the bound that holds in every cell", GROUPED)
         return self
 
 
@@ -189,60 +195,60 @@ class Table(_Section):
         else:
             self._check_protected()
         if self.block == "month" and (self.time is None or self.period is None):
-            raise ValueError(
-                'block = "month" needs time and period\nadd time = { column = "start_ts" } and period = [2026-01-01, 2026-03-31]'
+            raise fault(
+                'block = "month" needs time and period',
+                'add time = { column = "start_ts" } and period = [2026-01-01, 2026-03-31]',
             )
         if self.time is not None and self.period is None and not self.public:
-            raise ValueError(
-                "a table with time lacks its period: keys of time must not come from the rows\nperiod = [2026-01-01, 2026-03-31]"
+            raise fault(
+                "a table with time lacks its period: keys of time must not come from the rows",
+                "period = [2026-01-01, 2026-03-31]",
             )
         if self.period is not None and self.period[0] > self.period[1]:
-            raise ValueError("period has the later day first\nperiod = [2026-01-01, 2026-03-31]")
+            raise fault("period has the later day first", "period = [2026-01-01, 2026-03-31]")
         names = [*self.party_names, *self.columns, *([self.time.column] if self.time else [])]
         for name in (*names, *self.derived_names):
             if (*names, *self.derived_names).count(name) > 1:
-                raise ValueError(
-                    f"the name {name} is used twice (derived columns have names too)\nrename one, with from = the file's name"
+                raise fault(
+                    f"the name {name} is used twice (derived columns have names too)",
+                    "rename one, with from = the file's name",
                 )
         return self
 
     def _check_public(self) -> None:
         if self.key is None or self.key not in self.columns:
-            raise ValueError("a public table needs its key column\nkey = one of its columns")
+            raise fault("a public table needs its key column", "key = one of its columns")
         if self.parties or self.owners is not None or self.bounds is not None or self.one_owner_when is not None:
-            raise ValueError("a public table has no parties, owners or bounds\nremove them, or public = true")
+            raise fault("a public table has no parties, owners or bounds", "remove them, or public = true")
 
     def _check_protected(self) -> None:
         if self.owners is None:
-            raise ValueError("owners is missing: how many protected numbers a row may have\nowners = 1, or owners = 2")
+            raise fault("owners is missing: how many protected numbers a row may have", "owners = 1, or owners = 2")
         if not self.parties:
-            raise ValueError(
-                'parties is missing: the columns that hold numbers\nparties = { caller = "caller", callee = "callee" }'
+            raise fault(
+                "parties is missing: the columns that hold numbers",
+                'parties = { caller = "caller", callee = "callee" }',
             )
         if self.key is not None:
-            raise ValueError("key belongs to public tables\nremove key")
+            raise fault("key belongs to public tables", "remove key")
         if self.bounds is None and self.owners == 2:
-            raise ValueError(
-                "bounds are missing: without them one number could move an answer without limit\n"
-                "add [tables.NAME.bounds] with ungrouped = { max_rows = 100 } and grouped = { max_rows_per_group = 25 }"
+            raise fault(
+                "bounds are missing: without them one number could move an answer without limit",
+                "[tables.NAME.bounds] with ungrouped = { max_rows = 100 }, grouped = { max_rows_per_group = 25 }",
             )
         if self.directed and set(self.parties) - {"self", "other", "direction", "outgoing", "incoming"}:
-            raise ValueError(
-                'parties by direction take self, other, direction, outgoing and incoming\nparties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
-            )
+            raise fault("parties by direction take self, other, direction, outgoing and incoming", DIRECTED)
         if self.directed and not {"self", "other", "direction", "outgoing"} <= set(self.parties):
-            raise ValueError(
-                'parties by direction need self, other, direction and outgoing\nparties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
-            )
+            raise fault("parties by direction need self, other, direction and outgoing", DIRECTED)
         if len(self.party_names) > 2:
-            raise ValueError("a row has at most two parties\nname a further number in third_party")
+            raise fault("a row has at most two parties", "name a further number in third_party")
         if not self.directed and any(not isinstance(source, str) for source in self.parties.values()):
-            raise ValueError('a party is one column of the file\nparties = { caller = "caller", callee = "callee" }')
+            raise fault("a party is one column of the file", 'parties = { caller = "caller", callee = "callee" }')
         if len(self.party_names) == 1 and self.owners == 2:
-            raise ValueError("one party makes one owner\nowners = 1")
+            raise fault("one party makes one owner", "owners = 1")
         if self.one_owner_when is not None and self.owners != 2:
-            raise ValueError(
-                "one_owner_when belongs to tables with owners = 2\nremove it: this table always has one owner"
+            raise fault(
+                "one_owner_when belongs to tables with owners = 2", "remove it: this table always has one owner"
             )
 
     @property
@@ -281,7 +287,7 @@ class Purpose(_Section):
     @model_validator(mode="after")
     def _secondary_is_opt_in(self) -> Self:
         if self.secondary and self.regime != "opt-in":
-            raise ValueError('a secondary purpose is opt-in under every law\nregime = "opt-in"')
+            raise fault("a secondary purpose is opt-in under every law", 'regime = "opt-in"')
         return self
 
 

@@ -104,7 +104,7 @@ def _total_error(parts: Sequence[CalibratedMeasurement], weights: Sequence[int])
 def _laplace(
     epsilon_nano: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[int]
 ) -> tuple[CalibratedMeasurement, ...]:
-    """Scales L1 / epsilon_i; sum of (scale_i / weight_i)^2 is least when epsilon_i goes with (L1_i / weight_i)^(2/3)."""
+    """Scales L1 / epsilon_i; their squared sum, in rows, is least when epsilon_i goes with (L1_i / weight_i)^(2/3)."""
     shares = _split(epsilon_nano, [(s.l1 / w) ** (2 / 3) for s, w in zip(found, weights, strict=True)])
     parts = []
     for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):

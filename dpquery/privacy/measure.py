@@ -6,6 +6,7 @@ else; every answer is computed from noisy integers.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -82,7 +83,7 @@ class HistogramMeasurement:
     representatives: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        ensure(all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)), "bin edges rise")
+        ensure(all(a < b for a, b in itertools.pairwise(self.edges)), "bin edges rise")
         ensure(len(self.representatives) == len(self.edges) - 1, "each bin has a representative")
 
     @property
@@ -156,7 +157,7 @@ def _histogram(
     width = len(edges) - 1
     k = plan.bounds.max_rows_per_group
     capacity = min(k, max(1, math.ceil(2.4 * k / width)))
-    representatives = tuple(_representative(a, b, bins) * clamp.step for a, b in zip(edges, edges[1:], strict=False))
+    representatives = tuple(_representative(a, b, bins) * clamp.step for a, b in itertools.pairwise(edges))
     return HistogramMeasurement(argument, clamp.step, edges, capacity, representatives)
 
 

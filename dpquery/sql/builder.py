@@ -84,7 +84,7 @@ class TableRequest(Generic[Made]):
         per_group: tuple[float, float] | None = None,
         name: str | None = None,
     ) -> TableRequest[Made]:
-        """SUM, each value clamped to the policy's bounds or to `per_row`; `per_group` clamps each number's sum instead."""
+        """SUM, each value clamped to the policy's bounds or to `per_row`; `per_group` clamps a number's sum."""
         return self._aggregate(f"SUM({expression}{_clamp(per_row, per_group)})", name)
 
     def avg(

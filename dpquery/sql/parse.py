@@ -73,9 +73,7 @@ def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
 
 
 def _check_size(statement: exp.Expr, text: QueryText) -> None:
-    nodes = 0
-    for node in statement.walk():
-        nodes += 1
+    for nodes, node in enumerate(statement.walk(), start=1):
         if nodes > NODES_MAX or node.depth > DEPTH_MAX:
             raise text.refuse("DPQ-114", "the query is too large or nested too deeply", "ask several simpler queries")
 

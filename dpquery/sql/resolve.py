@@ -361,11 +361,9 @@ class _Resolution:
                 if isinstance(node, exp.Sum):
                     return Sum(argument, clamp, per_group=given is not None and given.per_group)
                 if given is not None and given.per_group:
+                    bounds = f"contribution_bounds_per_row => ({given.low:g}, {given.high:g})"
                     raise self.text.refuse(
-                        "DPQ-108",
-                        "AVG clamps each value",
-                        f"AVG({node.this.sql('duckdb')}, contribution_bounds_per_row => ({given.low:g}, {given.high:g}))",
-                        node,
+                        "DPQ-108", "AVG clamps each value", f"AVG({node.this.sql('duckdb')}, {bounds})", node
                     )
                 return Average(argument, clamp, self._bins(argument))
             case _:

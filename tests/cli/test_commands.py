@@ -10,11 +10,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from planning import POLICY
+from stores import MadeStore, made_up_calls, make_store
 
 from dpquery import __version__
 from dpquery.documents import DOCUMENTS
-from planning import POLICY
-from stores import MadeStore, made_up_calls, make_store
 
 SCHEMAS = Path(sys.modules["dpquery"].__file__ or "").parent / "schemas"
 ASK = ["--analyst", "ana", "--purpose", "network_planning"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from planning import priced
 
 from dpquery.catalog import catalog_of
 from dpquery.demo import POLICY_FILE
@@ -21,7 +22,6 @@ from dpquery.engines.scan import StoredRows
 from dpquery.errors import StoreError
 from dpquery.policy import load_policy
 from dpquery.postprocess import estimates
-from planning import priced
 
 SHARE_MAX = 0.10
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from planning import POLICY
 
 from dpquery.demo import POLICY_FILE
 from dpquery.errors import PolicyError
 from dpquery.policy import load_policy, parse_policy, policy_schema
 from dpquery.row_test import check_row_tests
-from planning import POLICY
 
 
 def faulty(change: str, to: str) -> PolicyError:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning import priced, small_catalog
 
 from dpquery.errors import InternalError
 from dpquery.noise.allowlist import integer_noise
 from dpquery.noise.verify import verify
 from dpquery.privacy.calibrate import GAUSSIAN_95, LAPLACE_95, NANO, PICO, PrivacyPlan, l2_upwards
-from planning import priced, small_catalog
 
 CATALOG = small_catalog()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-
-from dpquery.errors import BudgetRefused, EngineError, NotAllowed, QueryRefused, StoreError, UsageError
-from dpquery.noise.sampler import add_noise
-from dpquery.session import Session, connect
+from numpy.typing import NDArray
 from planning import POLICY
 from stores import MadeStore, made_up_calls, make_store
+
+from dpquery.errors import BudgetRefused, EngineError, NotAllowed, QueryRefused, StoreError, UsageError
+from dpquery.ledger import Charged, Ledger
+from dpquery.noise.allowlist import MechanismName
+from dpquery.noise.sampler import add_noise
+from dpquery.session import Session, connect
 
 SQL = "SELECT cell_id, COUNT(*) AS n, AVG(talk_s) AS t FROM calls WHERE day < '2026-02-01' GROUP BY cell_id"
 
@@ -122,9 +126,18 @@ def test_charged_before_rows_are_read(session: Session, monkeypatch: pytest.Monk
 
 def test_recorded_before_it_is_handed_out(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    record, noise = session.ledger.record, add_noise
-    monkeypatch.setattr("dpquery.session.add_noise", lambda *a: order.append("noise") or noise(*a))
-    monkeypatch.setattr(type(session.ledger), "record", lambda _, *a: order.append("record") or record(*a))
+    record = session.ledger.record
+
+    def noisy(mechanism: MechanismName, scale: float, exact: NDArray[np.int64]) -> NDArray[np.int64]:
+        order.append("noise")
+        return add_noise(mechanism, scale, exact)
+
+    def recorded(_: Ledger, charged: Charged, payload: bytes) -> bytes:
+        order.append("record")
+        return record(charged, payload)
+
+    monkeypatch.setattr("dpquery.session.add_noise", noisy)
+    monkeypatch.setattr(Ledger, "record", recorded)
     release = session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.5)
     assert order == ["noise", "record"]
     assert release.receipt["entry"] in {f"sha256:{entry.hash}" for entry in session.ledger.entries()}

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 import pytest
+from stores import MadeStore, generous, made_up_calls, make_store
 
 from dpquery.documents import ValueColumn
 from dpquery.session import Session
-from stores import MadeStore, generous, made_up_calls, make_store
 
 EPSILON = 1e6
 BETA = 1e-12

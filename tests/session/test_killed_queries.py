@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from dpquery.ledger import Ledger
 from planning import POLICY
 from stores import made_up_calls, make_store
+
+from dpquery.ledger import Ledger
 
 ASKER = textwrap.dedent(
     """

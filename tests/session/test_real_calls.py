@@ -11,19 +11,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from memory_rows import MemoryRows, prepare
+from planning import priced
+from real_data import CNS_POLICY, cns, needs_data
 
 from dpquery.catalog import catalog_of
 from dpquery.engines.embedded import execute
 from dpquery.engines.scan import StoredRows
-from dpquery.plan.catalog import Catalog
 from dpquery.ingest import ingest
+from dpquery.plan.catalog import Catalog
 from dpquery.privacy.calibrate import PrivacyPlan
 from dpquery.stewardship import Steward, init
 from dpquery.store import create_store
 from dpquery.store.secret import read_secret
-from memory_rows import MemoryRows, prepare
-from planning import priced
-from real_data import CNS_POLICY, cns, needs_data
 
 PARTIES = ("caller", "callee")
 

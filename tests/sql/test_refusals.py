@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+from planning import priced, small_catalog
 
 from dpquery.catalogue import CATALOGUE
 from dpquery.errors import DpqueryError, QueryRefused
-from planning import priced, small_catalog
 
 CATALOG = small_catalog()
 

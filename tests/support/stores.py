@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 import pandas as pd
+from planning import POLICY
 
 from dpquery.session import Session, connect
 from dpquery.stewardship import Steward, init
-from planning import POLICY
 
 if TYPE_CHECKING:
     from pathlib import Path
