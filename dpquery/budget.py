@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.accounting import ATTO, NANO, PICO, filters
 from dpquery.accounting.remaining import epsilon_left, repeats_left
-from dpquery.describe import epsilon_of_rho, upwards
+from dpquery.describe import epsilon_of_rho, plain, upwards
 from dpquery.documents import (
     Amount,
     BudgetDocument,
@@ -21,14 +21,14 @@ from dpquery.documents import (
     PureFilter,
     ScopeBudget,
 )
-from dpquery.errors import broken
+from dpquery.errors import BudgetRefused, broken
 from dpquery.ledger import EACH_BLOCK, Scope, ScopeBalance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dpquery.accounting import Cap, Loss
-    from dpquery.ledger import Ledger, Standing
+    from dpquery.ledger import Ledger, OverBudget, Standing
     from dpquery.ledger import Lifetime as LedgerLifetime
     from dpquery.policy import Policy
     from dpquery.privacy.calibrate import PrivacyPlan
@@ -54,6 +54,25 @@ def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: Privacy
         more_like_this=counts[tightest],
         binding_scope=str(tightest[0]),
     )
+
+
+def over_budget(refused: OverBudget, plan: PrivacyPlan) -> BudgetRefused:
+    """A refusal in the asker's terms: what was asked, what their own scope has left, and what would fit."""
+    asked = _text(plan.asked_epsilon)
+    if refused.shared or not refused.left:
+        why = f"asked epsilon {asked}, and a budget that is shared with others does not allow it"
+        return BudgetRefused("DPQ-201", why, fix="ask for less, or ask the steward")
+    left = min(max(each.fits.epsilon, _epsilon_nano(each.left.zcdp.left, plan.delta_release)) for each in refused.left)
+    blocks = ", ".join(each.block for each in refused.left)
+    why = f"asked epsilon {asked}, and {refused.left[0].scope} has {_text(left)} left (in {blocks})"
+    return BudgetRefused("DPQ-201", why, fix=f"--epsilon {_text(left)}" if left else "ask the steward for more")
+
+
+def _text(nano: int) -> str:
+    """Nano-epsilon as short text, rounded down to what can be asked again."""
+    digits = Decimal(nano) / NANO
+    rounded = digits.quantize(Decimal("1e-4"), rounding=ROUND_FLOOR) if nano >= NANO // 1000 else digits
+    return plain(rounded)
 
 
 def budget_document(policy: Policy, ledger: Ledger) -> BudgetDocument:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 from dpquery import describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import admits
-from dpquery.budget import budget_document, left_for
+from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.embedded import execute
 from dpquery.engines.scan import StoredRows
 from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
-from dpquery.ledger import ChargeRequest, Ledger, Scope
+from dpquery.ledger import ChargeRequest, Ledger, OverBudget, Scope
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.verify import verify
@@ -174,7 +174,10 @@ class Query:
         request = self._request(plan, versions, request_id)
         ledger = self.session.ledger
         stored = None if fresh else ledger.find_for(request)
-        charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
+        try:
+            charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
+        except OverBudget as refused:
+            raise over_budget(refused, plan) from None
         if charged.payload is not None:
             kept, noisy = record.unpack(charged.payload, plan)
             return self._release(kept, noisy, versions, charged, "repeated")
@@ -211,23 +214,18 @@ class Query:
     def _priced(self, epsilon_nano: int) -> PrivacyPlan:
         """The verified plan with the least error among those that the budgets still admit.
 
-        A Gaussian is not admitted where the zCDP filter is used up, while Laplace may still fit the pure one. If
+        Where the zCDP filter is used up only Laplace fits, and where the pure one is, a Gaussian costs least. If
         nothing fits, the plan with the least error is what the refusal is about.
         """
-        plan = self._calibrated(epsilon_nano, gaussian=self.session.store.policy.limits.gaussian)
-        if plan.mechanism == "gaussian" and not self._fits(plan):
-            laplace = self._calibrated(epsilon_nano, gaussian=False)
-            plan = laplace if self._fits(laplace) else plan
-        return verify(plan)
-
-    def _calibrated(self, epsilon_nano: int, *, gaussian: bool) -> PrivacyPlan:
-        return calibrate(
+        limits = self.session.store.policy.limits
+        plans = calibrate(
             bound(self.logical, self.table),
             epsilon_nano,
-            delta_release=self.session.store.policy.limits.delta_release,
-            gaussian_allowed=gaussian,
+            delta_release=limits.delta_release,
+            gaussian_allowed=limits.gaussian,
             rho_within=rho_within,
         )
+        return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
 
     def _fits(self, plan: PrivacyPlan) -> bool:
         """Whether every scope and block that would pay still admits the plan's loss."""

@@ -71,8 +71,8 @@ def calibrate(
     delta_release: float,
     gaussian_allowed: bool,
     rho_within: Callable[[float, float], float],
-) -> PrivacyPlan:
-    """Split `epsilon_nano` over the plan's measurements by least total error, with the better mechanism.
+) -> tuple[PrivacyPlan, ...]:
+    """Split `epsilon_nano` over the measurements by least total error: a plan per mechanism, the better one first.
 
     Laplace spends pure epsilon; Gaussian the largest rho whose curve at `delta_release` stays within epsilon (never
     epsilon^2 / 2). `rho_within(epsilon, delta)` is that conversion.
@@ -86,8 +86,10 @@ def calibrate(
         rho_pico = math.floor(Fraction(rho_within(epsilon_nano / NANO, delta_release)) * PICO)
         if rho_pico >= len(measurements):
             options.append(_gaussian(rho_pico, measurements, sensitivities, weights))
-    parts = min(options, key=lambda option: _total_error(option, weights))
-    return PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release)
+    options.sort(key=lambda option: _total_error(option, weights))
+    return tuple(
+        PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release) for parts in options
+    )
 
 
 def _largest_contribution(measurement: Measurement) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +89,22 @@ def test_a_request_id_never_pays_twice(session: Session) -> None:
 def test_over_budget_says_asked_left_and_what_fits_and_reads_nothing(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(4):
-        session.sql(SQL).run(epsilon=2.0, fresh=True)
-    monkeypatch.setattr("dpquery.session.execute", lambda *_: pytest.fail("rows were read"))
-    with pytest.raises(BudgetRefused) as caught:
-        for _ in range(10):
-            session.sql("SELECT COUNT(*) AS x FROM calls").run(epsilon=2.0, fresh=True)
+    query = session.sql("SELECT COUNT(*) AS x FROM calls WHERE day < '2026-02-01'")
+    answered = 0
+    with pytest.raises(BudgetRefused):
+        while query.run(epsilon=1.5, fresh=True):
+            answered += 1
+    assert 5 <= answered <= 30
+    head = session.ledger.head().sequence
+    with monkeypatch.context() as patch, pytest.raises(BudgetRefused) as caught:
+        patch.setattr("dpquery.session.execute", lambda *_: pytest.fail("rows were read"))
+        query.run(epsilon=1.5, fresh=True)
     assert caught.value.code == "DPQ-201"
-    assert "epsilon" in caught.value.why
+    assert re.fullmatch(r"asked epsilon 1.5, and analyst:ana has [0-9.]+ left \(in 2026-01\)", caught.value.why)
+    assert [e.kind for e in session.ledger.entries() if e.sequence > head] == ["refuse"]
+    fits = float(str(caught.value.fix).removeprefix("--epsilon "))
+    assert 0 < fits < 1.5
+    query.run(epsilon=fits, fresh=True)
 
 
 def test_blocks_are_charged_by_the_months_that_where_can_touch(session: Session) -> None:

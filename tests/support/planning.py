@@ -104,5 +104,7 @@ def priced(
     """The verified plan of `sql`."""
     logical = resolve(sql, catalog, requested_bounds=requested)
     bounded = bound(logical, catalog.tables[logical.table])
-    plan = calibrate(bounded, int(epsilon * NANO), delta_release=1e-6, gaussian_allowed=gaussian, rho_within=rho_within)
-    return verify(plan)
+    plans = calibrate(
+        bounded, int(epsilon * NANO), delta_release=1e-6, gaussian_allowed=gaussian, rho_within=rho_within
+    )
+    return verify(plans[0])
