@@ -102,16 +102,16 @@ def expected_half_width(plan: PrivacyPlan, output: Output) -> float:
 
 def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
     bounds = plan.bounded.bounds
-    if plan.bounded.rule == "dual-greedy":
+    if not plan.bounded.logical.keys:
+        shown = {"max_rows": bounds.max_rows_per_group}
+    elif plan.bounded.rule == "dual-greedy":
         shown = {"max_rows_per_group": bounds.max_rows_per_group}
-    elif plan.bounded.logical.keys:
+    else:
         shown = {
             "max_rows": bounds.max_rows,
             "max_groups": bounds.max_groups,
             "max_rows_per_group": bounds.max_rows_per_group,
         }
-    else:
-        shown = {"max_rows": bounds.max_rows}
     return PlanSummary(
         unit=plan.bounded.unit,
         owners=1 if plan.bounded.rule == "one-owner" else 2,

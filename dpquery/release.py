@@ -61,8 +61,7 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> Answer:
         named[useful] = estimate.useful.tolist()
     positions = list(range(logical.cells))
     for ordering in reversed(logical.order):
-        column = named[logical.outputs[ordering.output].name]
-        positions.sort(key=lambda i, column=column: _sort_value(column[i]), reverse=ordering.descending)  # type: ignore[misc]
+        positions = _sorted(positions, named[logical.outputs[ordering.output].name], descending=ordering.descending)
     positions = positions[: logical.limit] if logical.limit is not None else positions
     return Answer(tuple(named), tuple(tuple(values[i] for i in positions) for values in named.values()))
 
@@ -76,9 +75,10 @@ def _key_column(cells: int, values: Sequence[Sequence[Constant]], index: int) ->
     return [own[(cell // after) % len(own)] for cell in range(cells)]
 
 
-def _sort_value(value: Any) -> tuple[bool, Any]:
-    """NULL keys sort last, as in DuckDB."""
-    return (value is None, 0 if value is None else value)
+def _sorted(positions: list[int], column: Sequence[Any], *, descending: bool) -> list[int]:
+    """Positions by their value in `column`, equal ones in their order; NULL stands last either way, as in DuckDB."""
+    known = [i for i in positions if column[i] is not None]
+    return sorted(known, key=lambda i: column[i], reverse=descending) + [i for i in positions if column[i] is None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import numpy as np
 from dpquery.engines.render import condition
 from dpquery.errors import PolicyError, QueryRefused
 from dpquery.plan.catalog import Catalog, NumberingPlan
+from dpquery.plan.expressions import Comparison, Expression, InList, Value, children
 from dpquery.sql.resolve import resolve_row_test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -27,7 +28,10 @@ def check_row_tests(policy: Policy) -> None:
         if table.one_owner_when is None:
             continue
         try:
-            resolve_row_test(table.one_owner_when, catalog.tables[name])
+            test = resolve_row_test(table.one_owner_when, catalog.tables[name])
+            if any(_uncertain(part) for part in _parts(test)):
+                why = f"tables.{name}.one_owner_when compares with NULL, or values of different types"
+                raise PolicyError("DPQ-302", why, fix="one_owner_when = \"direction <> 'p2p'\"")
         except QueryRefused as refusal:
             why = f"tables.{name}.one_owner_when: {refusal.why}"
             raise PolicyError("DPQ-302", why, fix=refusal.fix or "direction <> 'p2p'") from None
@@ -55,6 +59,23 @@ def row_test_of(policy: Policy, table: str) -> Callable[[pa.RecordBatch], NDArra
         return np.asarray(met, dtype=np.bool_)
 
     return test
+
+
+def _parts(expression: Expression) -> Iterator[Expression]:
+    yield expression
+    for child in children(expression):
+        yield from _parts(child)
+
+
+def _uncertain(expression: Expression) -> bool:
+    """A comparison that is never true, or whose equality differs between engines."""
+    match expression:
+        case Comparison(left=left, right=right):
+            return left.type != right.type or any(isinstance(s, Value) and s.value is None for s in (left, right))
+        case InList(item=item, values=values):
+            return any(value.type != item.type for value in values)
+        case _:
+            return False
 
 
 def _catalog(policy: Policy) -> Catalog:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dpquery import describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
-from dpquery.accounting import admits
+from dpquery.accounting import Loss, admits
 from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
@@ -28,7 +28,7 @@ from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release, answer
 from dpquery.sql.builder import TableRequest
-from dpquery.sql.resolve import resolve
+from dpquery.sql.resolve import OUTPUTS_MAX, resolve
 from dpquery.store import Store, open_store
 from dpquery.tables import tables_document
 
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 CONSENT_VERSION = 1
 """No consent record can reach this store yet, so that what numbers allow never changes."""
+
+
+MEASUREMENTS_MAX = 2 * OUTPUTS_MAX
+"""An average over one-owner rows takes two measurements; each has at least a billionth of epsilon."""
 
 
 def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
@@ -73,6 +77,8 @@ class Session:
 
     def sql(self, text: str, params: None = None) -> Query:
         """The query `text`, checked; free. QueryRefused says what to write instead."""
+        if not isinstance(text, str):
+            raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
         if params is not None:
             raise UsageError("DPQ-113", "parameters are not supported", fix="write the values themselves")
         return self._query(text, None)
@@ -135,7 +141,8 @@ class Query:
         plan = self._priced(self._nano(epsilon))
         versions = self._versions()
         session = self.session
-        stored = session.ledger.find_for(self._request(plan, versions, None))
+        request = self._request(plan, versions, None)
+        stored = session.ledger.find_for(request)
         return Preview(
             plan,
             self.table,
@@ -143,7 +150,7 @@ class Query:
             left_for(session.ledger, self._scopes(plan), plan),
             session.purpose,
             session.store.policy.purposes[session.purpose].notice,
-            repeat=stored is not None,
+            repeat=stored is not None and not stored.owed(_own(request)),
             warnings=self._warnings(),
         )
 
@@ -174,6 +181,9 @@ class Query:
         request = self._request(plan, versions, request_id)
         ledger = self.session.ledger
         stored = None if fresh else ledger.find_for(request)
+        if stored is not None and stored.owed(_own(request)) and not _no_dearer(stored.loss, request.loss):
+            # Another analyst's answer, made at a price that this one was not asked for: a new answer, at the asked one.
+            stored = None
         try:
             charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
         except OverBudget as refused:
@@ -235,19 +245,27 @@ class Query:
     def _nano(self, epsilon: float | None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
         limits = self.session.store.policy.limits
-        asked = limits.epsilon_default if epsilon is None else epsilon
+        asked = limits.epsilon_default if epsilon is None else _number(epsilon, "epsilon")
         most = limits.epsilon_max
-        if not 1e-9 <= asked <= most:  # also refuses NaN
+        if not 0.0 < asked <= most:  # also refuses NaN
             raise BudgetRefused(
                 "DPQ-204",
-                f"epsilon = {asked:g} is not within 1e-9 and the policy's {most:g} for one query",
+                f"epsilon = {asked:g} is not between 0 and the policy's {most:g} for one query",
                 fix=f"--epsilon {limits.epsilon_default:g}",
             )
         # Decimal text, so that 0.1 means a tenth and not the float just above it.
-        return int(Fraction(Decimal(repr(float(asked)))) * NANO)
+        nano = int(Fraction(Decimal(repr(float(asked)))) * NANO)
+        if nano < MEASUREMENTS_MAX:
+            raise BudgetRefused(
+                "DPQ-204",
+                f"epsilon = {asked:g} is too little to share out",
+                fix=f"--epsilon {MEASUREMENTS_MAX / NANO:g}",
+            )
+        return nano
 
     def _nano_within(self, within: float) -> int:
         """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
+        _number(within, "within")
         largest = self._nano(self.session.store.policy.limits.epsilon_max)
         if not within > 0.0 or self._reach(largest) > within:
             reach = self._reach(largest)
@@ -256,10 +274,10 @@ class Query:
                 f"± {within:g} needs more than the policy's epsilon for one query, which gives ± {reach:.6g}",
                 fix=f"--within {reach:.6g}",
             )
-        low, high = 0, largest
+        low, high = MEASUREMENTS_MAX, largest
         while high - low > max(1, high // 1000):
             middle = (low + high) // 2
-            low, high = (low, middle) if middle >= 1 and self._reach(middle) <= within else (middle, high)
+            low, high = (low, middle) if self._reach(middle) <= within else (middle, high)
         return high
 
     def _reach(self, epsilon_nano: int) -> float:
@@ -331,3 +349,20 @@ class Query:
     def _warnings(self) -> tuple[str, ...]:
         columns = [o.name for o in self.logical.outputs]
         return () if columns else ("the answer has no columns",)
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError("DPQ-002", f"{name} is a number", fix=f"{name}=0.5")
+    return value
+
+
+def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:
+    """The asker's own scope in each block."""
+    return tuple(pair for pair in request.charges if pair[0].kind == "analyst")
+
+
+def _no_dearer(price: Loss, asked: Loss) -> bool:
+    """Whether a stored price is within the asked one in every amount; None is infinite."""
+    pairs = ((price.epsilon, asked.epsilon), (price.rho, asked.rho), (price.delta, asked.delta))
+    return all(most is None or (paid is not None and paid <= most) for paid, most in pairs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from dpquery.bounding.codes import VALUE_MAX
 from dpquery.bounding.dual_greedy import (
     DualGreedyBuckets,
     DualGreedyCount,
@@ -81,6 +82,9 @@ def _value_column(measurement: Measurement) -> render.Sql | None:
             return None
         case CountMeasurement(present=present) if present is not None:
             return render.sql("({} IS NOT NULL)::UTINYINT", render.render(present))
+        case SumMeasurement(argument=argument, grid=grid, per_group=True):
+            # The clamp is on a number's total, so its rows keep their values, as far as the kernel takes them.
+            return render.grid_steps(argument, grid, 1 - VALUE_MAX, VALUE_MAX - 1)
         case SumMeasurement(argument=argument, grid=grid, low=low, high=high):
             return render.grid_steps(argument, grid, low, high)
         case HistogramMeasurement(argument=argument, grid=grid, edges=edges):

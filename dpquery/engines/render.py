@@ -28,6 +28,7 @@ from dpquery.plan.expressions import (
     Or,
     TimeTruncation,
     Value,
+    ValueType,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def render(expression: Expression) -> Sql:
         case Arithmetic(operator=operator, left=left, right=right):
             return _finite(sql("{} " + operator + " {}", _double(left), _double(right)))
         case Comparison(operator=operator, left=left, right=right):
-            return sql("({} " + operator + " {})", _plain(left), _plain(right))
+            kinds = {left.type, right.type}
+            return sql("({} " + operator + " {})", _side(left, kinds), _side(right, kinds))
         case And(items=items):
             return sql("({})", join(" AND ", [render(item) for item in items]))
         case Or(items=items):
@@ -91,7 +93,8 @@ def render(expression: Expression) -> Sql:
         case IsNull(item=item):
             return sql("({} IS NULL)", render(item))
         case InList(item=item, values=values):
-            return sql("({} IN ({}))", _plain(item), join(", ", [render(value) for value in values]))
+            kinds = {item.type, *(value.type for value in values)}
+            return sql("({} IN ({}))", _side(item, kinds), join(", ", [_side(value, kinds) for value in values]))
         case Like(item=item, pattern=pattern):
             return sql("({} LIKE {})", render(item), Sql("?", (pattern,)))
         case Case(branches=branches, default=default, type=kind):
@@ -101,7 +104,7 @@ def render(expression: Expression) -> Sql:
         case Coalesce(items=items, type=kind):
             return sql("COALESCE({})", join(", ", [_as(item, kind) for item in items]))
         case TimeTruncation(unit=unit, item=item, type=kind):
-            moment = sql("date_trunc('" + unit + "', CAST({} AS TIMESTAMP))", render(item))
+            moment = sql("date_trunc('" + unit + "', {})", _time(item))
             return sql("CAST({} AS DATE)", moment) if kind == "date" else moment
         case _:
             assert_never(expression)
@@ -205,11 +208,20 @@ def _double(expression: Expression) -> Sql:
     return sql("CAST({} AS DOUBLE)", render(expression))
 
 
-def _plain(expression: Expression) -> Sql:
-    """A side of a comparison; whole numbers are compared exactly, others as doubles that are finite or NULL."""
+def _side(expression: Expression, kinds: set[ValueType]) -> Sql:
+    """A side of a comparison between `kinds`: decimals finite or NULL, dates as times beside a time."""
     if expression.type == "decimal" and isinstance(expression, ColumnRef):
         return _finite(render(expression))
+    if {"date", "timestamp"} <= kinds:
+        return _time(expression)
     return render(expression)
+
+
+def _time(expression: Expression) -> Sql:
+    """A date or time as a time; NULL for a date so far off that there is no such time."""
+    if expression.type == "timestamp":
+        return render(expression)
+    return sql("TRY_CAST({} AS TIMESTAMP)", render(expression))
 
 
 def _as(expression: Expression, kind: str) -> Sql:

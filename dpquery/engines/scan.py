@@ -101,6 +101,7 @@ def stream(
     selected = join(", ", [sql(f"{{}} AS {column.name}", column.sql) for column in columns])
     query = sql("SELECT {} FROM {} WHERE {}", selected, rows, where)
     last = 0
+    failure: str | None = None
     try:
         reader = con.sql(query.text, params=list(query.parameters)).to_arrow_reader(BATCH_ROWS)
         for batch in reader:
@@ -112,11 +113,12 @@ def stream(
                 last = int(place[-1])
                 yield arrays
     except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+        failure = type(error).__name__
+    if failure is not None:
+        # Raised out here: inside the handler the engine's own error, which may quote rows, would hang on as context.
         raise EngineError(
-            "DPQ-701",
-            f"the engine stopped while reading ({type(error).__name__})",
-            fix="ask the steward; the charge stands",
-        ) from None
+            "DPQ-701", f"the engine stopped while reading ({failure})", fix="ask the steward; the charge stands"
+        )
 
 
 def _numpy(array: pa.Array) -> NDArray[Any]:

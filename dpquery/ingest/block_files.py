@@ -27,7 +27,16 @@ class ParquetDraft:
         self.path = path
         self._file: BinaryIO = open_private(path)
         # The Arrow schema is left out: readers see the columns as Parquet has them.
-        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
+        # Codes and places differ in nearly every row: a dictionary of them overflows, and scans slower than deltas.
+        packed = [field.name for field in schema if field.type in {pa.int32(), pa.uint64()}]
+        self._writer = pq.ParquetWriter(
+            self._file,
+            schema,
+            compression="zstd",
+            store_schema=False,
+            use_dictionary=[name for name in schema.names if name not in packed],
+            column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+        )
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 

@@ -85,24 +85,24 @@ def ingest(
         try:
             return task.run(opened)
         except OSError as error:
-            raise StoreError(
+            stopped: StoreError | InternalError = StoreError(
                 "DPQ-514",
                 f"the ingest stopped and the store is as it was: {error.strerror or type(error).__name__}",
                 fix="free some disk space, or mend the disk, and run it again",
-            ) from None
+            )
         except pa.ArrowException as error:
-            # Arrow quotes values in its messages, so this bug is reported by its kind alone.
             why = f"internal invariant broken: values fit their columns ({type(error).__name__})"
-            raise InternalError("DPQ-001", why, fix="report this; the store is as it was") from None
+            stopped = InternalError("DPQ-001", why, fix="report this; the store is as it was")
         except duckdb.Error as error:
-            # The engine quotes values in its messages.
-            raise StoreError(
+            stopped = StoreError(
                 "DPQ-514",
                 f"sorting failed and the store is as it was ({type(error).__name__})",
                 fix="free disk space and memory, and run it again",
-            ) from None
+            )
         finally:
             task.clean_up()
+        # Raised out here: Arrow and the engine quote values, and a handler would keep their errors as context.
+        raise stopped
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ class Spool:
 
 def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB that keeps its temporary files in `folder` and reaches for nothing else."""
-    return duckdb.connect(
+    engine = duckdb.connect(
         config={
             "memory_limit": MEMORY_LIMIT,
             "threads": THREADS,
@@ -61,3 +61,5 @@ def sorting_engine(folder: Path) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": False,
         }
     )
+    engine.execute("SET enable_progress_bar = false")  # it would write to standard output
+    return engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import numpy as np
@@ -35,6 +36,8 @@ ARROW_TYPES: Final = {
 
 _TRUE: Final = pa.array(["true", "t", "yes", "y", "1", "1.0"])
 _FALSE: Final = pa.array(["false", "f", "no", "n", "0", "0.0"])
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
+"""Days that are read as dates."""
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
@@ -123,7 +126,10 @@ def read_boolean(column: pa.Array) -> Values:
 
 def _read_date(column: pa.Array, times: TimeReader) -> Values:
     if pa.types.is_date(column.type):
-        return _values(pc.cast(column, pa.date32()), None, None)
+        days = pc.cast(column, pa.date32())
+        # An engine cannot turn every date that a file can hold into a time, so the calendar ends where times do.
+        known = pc.and_(pc.greater_equal(days, pa.scalar(FIRST_DAY)), pc.less_equal(days, pa.scalar(LAST_DAY)))
+        return _values(days, None, _flags(pc.invert(pc.fill_null(known, True))))
     # A date is a day of the calendar and has no zone: read as if at midnight in UTC.
     read = times.read(column)
     whole = read.micros % DAY_US == 0

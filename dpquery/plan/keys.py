@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from dpquery.errors import Span
 
+WHOLE_MAX = 2**53
+"""Beyond it engines and Python compare whole numbers with decimals in different ways."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
@@ -163,8 +166,11 @@ def _ends(operator: str, moment: datetime, *, whole_days: bool) -> TimeRange:
 
 def _rules_out(condition: Expression, key: Constant) -> bool:
     """Whether WHERE drops every row whose key is `key`: the condition is false, or unknown because the key is NULL."""
-    null_unknown = key is None and isinstance(condition, Comparison | InList)
-    return null_unknown or _holds(condition, key) is False
+    match condition:
+        case Comparison(left=ColumnRef(), right=Value()) | InList(item=ColumnRef()) if key is None:
+            return True
+        case _:
+            return _holds(condition, key) is False
 
 
 def _holds(condition: Expression, key: Constant) -> bool | None:
@@ -182,7 +188,8 @@ def _holds(condition: Expression, key: Constant) -> bool | None:
         case IsNull(item=ColumnRef()):
             return key is None
         case InList(item=ColumnRef(), values=values):
-            return None if key is None else key in {v.value for v in values}
+            found = [_compare("=", key, value.value) for value in values]
+            return True if True in found else (None if None in found else False)
         case Comparison(operator=operator, left=ColumnRef(), right=Value(value=value)):
             return _compare(operator, key, value)
         case _:
@@ -195,7 +202,7 @@ def _compare(operator: str, key: Constant, value: Constant) -> bool | None:
     comparable = isinstance(key, str) == isinstance(value, str) and isinstance(key, datetime) == isinstance(
         value, datetime
     )
-    if not comparable:
+    if not comparable or (isinstance(key, int) and isinstance(value, float) and abs(key) > WHOLE_MAX):
         return None
     left: int | float | str | date = key
     right: int | float | str | date = value

@@ -11,6 +11,8 @@ from dpquery.plan.expressions import Arithmetic, Case, Coalesce, ColumnRef, Expr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+GRID_MIN = 2.0**-60
+"""A finer grid is as good as none."""
 DEFAULT_STEPS = 2**16
 """Grid steps across the range of an expression whose own grid is finer than any power of two."""
 
@@ -29,7 +31,12 @@ class ValueRange:
         width = max(self.high - self.low, abs(self.high), abs(self.low))
         if self.grid is not None and width / self.grid <= 2**31:
             return self.grid
-        return 2.0 ** math.floor(math.log2(width / DEFAULT_STEPS)) if width > 0 else 1.0
+        return 2.0 ** math.floor(math.log2(width / DEFAULT_STEPS)) if width > GRID_MIN else 1.0
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The bounds in steps, rounded inwards; the first is not below the last where no two steps lie within."""
+        return math.ceil(self.low / self.step), math.floor(self.high / self.step)
 
 
 class Unbounded(Exception):  # noqa: N818 - a message to the resolver, never shown
@@ -108,4 +115,5 @@ def _arithmetic(operator: str, left: ValueRange, right: ValueRange) -> ValueRang
         grid = None
     else:
         grid = left.grid * right.grid if operator == "*" else min(left.grid, right.grid)
+        grid = grid if grid >= GRID_MIN else None
     return ValueRange(low, high, grid)

@@ -20,6 +20,9 @@ Delta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 GRID_STEPS_MAX = 2**31
 """Widest value range, in grid steps: sums over a billion rows then still fit in 64 bits."""
 
+BOUND_MAX = 1e15
+"""Largest value bound: doubles hold every whole number up to it."""
+
 TIME_GRAINS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 """Seconds in each grain."""
 
@@ -101,10 +104,8 @@ class Column(_Section):
             low, high = self.bounds
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise fault("bounds must be two finite numbers, the lower first", "bounds = [0, 3600]")
-            if (high - low) / self.grid_step > GRID_STEPS_MAX or max(
-                abs(low), abs(high)
-            ) / self.grid_step > GRID_STEPS_MAX:
-                raise fault("bounds span more than 2^31 steps of the grid", "choose a larger grid, or narrower bounds")
+            if max(abs(low), abs(high)) > BOUND_MAX:
+                raise fault("bounds beyond 10^15 cannot be told apart exactly", "bounds = [0, 3600]")
         if self.grid is not None:
             if self.bounds is None:
                 raise fault("grid needs bounds", "bounds = [0, 3600]")
@@ -112,13 +113,35 @@ class Column(_Section):
                 raise fault(
                     "grid is not a power of two, so sums would not be exact", "grid = 1, 0.5, 0.25, ... or 0.015625"
                 )
-        if self.keys is not None and self.type not in {"text", "integer", "boolean"}:
-            raise fault("keys need type text, integer or boolean", 'type = "text"')
+        if self.bounds is not None:
+            self._check_bounds(*self.bounds)
+        self._check_keys()
         if self.keys is not None and not self.selectable:
             raise fault("a column with selectable = false can have no keys", "remove keys, or selectable = false")
-        if isinstance(self.keys, tuple) and len(set(self.keys)) != len(self.keys):
-            raise fault("keys are listed twice", "list each key once")
         return self
+
+    def _check_bounds(self, low: float, high: float) -> None:
+        if max(high - low, abs(low), abs(high)) / self.grid_step > GRID_STEPS_MAX:
+            raise fault("bounds span more than 2^31 steps of the grid", "choose a larger grid, or narrower bounds")
+        if math.ceil(low / self.grid_step) >= math.floor(high / self.grid_step):
+            raise fault("no two steps of the grid lie within the bounds", "a smaller grid, or wider bounds")
+
+    def _check_keys(self) -> None:
+        if self.keys is None:
+            return
+        if self.type not in {"text", "integer"}:
+            raise fault("keys need type text or integer (a boolean's are known)", 'type = "text", or remove keys')
+        if isinstance(self.keys, KeysFromTable | KeyRange):
+            fits = "text" if isinstance(self.keys, KeysFromTable) else "integer"
+            if self.type != fits:
+                raise fault(f"these keys are {fits}, and the column is {self.type}", f'type = "{fits}"')
+            return
+        if len(set(self.keys)) != len(self.keys):
+            raise fault("keys are listed twice", "list each key once")
+        if any(isinstance(key, str) != (self.type == "text") for key in self.keys):
+            raise fault(f"the keys are not {self.type}", 'keys = ["a", "b"] for text, keys = [1, 2] for integer')
+        if any(not key.isprintable() if isinstance(key, str) else abs(key) > BOUND_MAX for key in self.keys):
+            raise fault("keys are printable text, or whole numbers up to 10^15", 'keys = ["a", "b"]')
 
     @property
     def grid_step(self) -> float:

@@ -134,9 +134,10 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
 
 
 def grid_bounds(clamp: ValueRange) -> tuple[int, int]:
-    """The clamp in grid steps, rounded inwards; at least one step wide."""
-    low, high = math.ceil(clamp.low / clamp.step), math.floor(clamp.high / clamp.step)
-    return (low, high) if low < high else (low, low + 1)
+    """The clamp in grid steps, rounded inwards; the policy's check and the resolver see to it that two lie within."""
+    low, high = clamp.steps
+    ensure(low < high, "two steps of the grid lie within the bounds")
+    return low, high
 
 
 def _histogram(

@@ -60,7 +60,8 @@ class TableRequest(Generic[Made]):
 
     def where(self, condition: str = "", **equals: Constant) -> TableRequest[Made]:
         """Keep rows that meet `condition` (SQL) and whose columns equal the keyword values."""
-        given = (f"({condition})",) if condition else ()
+        # On lines of its own, so that a comment in it ends where it does.
+        given = (f"(\n{condition}\n)",) if condition else ()
         tests = tuple(f"{named(k)} IS NULL" if v is None else f"{named(k)} = {literal(v)}" for k, v in equals.items())
         return replace(self, conditions=(*self.conditions, *given, *tests))
 

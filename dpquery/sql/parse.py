@@ -46,7 +46,7 @@ def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds,
     privacy unit or are not supported.
     """
     text, bounds = lift(source)
-    with _quiet():
+    with quiet_parser():
         try:
             statements = [s for s in sqlglot.parse(text.blanked, read="duckdb") if s is not None]
         except ParseError as error:
@@ -114,7 +114,7 @@ def _unparsed(text: QueryText, error: ParseError) -> QueryRefused:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_parser() -> Iterator[None]:
     """The parser warns of commands it does not know by quoting the text; the text may hold what nobody should log."""
     logger = logging.getLogger("sqlglot")
     before, logger.disabled = logger.disabled, True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
@@ -35,7 +35,7 @@ from dpquery.plan.query import (
     Sum,
 )
 from dpquery.plan.ranges import Unbounded, ValueRange, value_range
-from dpquery.sql.parse import parse_condition, parse_select
+from dpquery.sql.parse import parse_condition, parse_select, quiet_parser
 from dpquery.sql.row_expressions import RowResolver
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from dpquery.sql.text import QueryText
 
 OUTPUTS_MAX = 64
+ENDINGS = ("_low", "_high", "_useful")
+"""Names of the columns that go with a value: x_low, x_high, x_useful."""
+BOUND_MAX, BOUND_WIDTH_MIN = 1e12, 1e-9
+"""Value bounds that a query may give: far from where doubles lose whole numbers or vanish."""
 CELLS_MAX = 2_000_000
 """Cells of one answer; each costs noise, time and memory."""
 
@@ -65,7 +69,8 @@ def resolve(
     prefix = f"{table.name}."
     allowed = frozenset(name.removeprefix(prefix) for name in sensitive_allowed if name.startswith(prefix))
     rows = RowResolver(table, text, alias, allowed)
-    return _Resolution(select, text, bounds, table, rows).plan(requested_bounds or RequestedBounds())
+    with quiet_parser():
+        return _Resolution(select, text, bounds, table, rows).plan(requested_bounds or RequestedBounds())
 
 
 def resolve_row_test(source: str, table: NamedTable) -> Expression:
@@ -85,14 +90,14 @@ def implies(conditions: tuple[Expression, ...], test: Expression) -> bool:
             continue
         column, values = fixed
         match test:
-            case Comparison(operator="<>", left=ColumnRef(name=name), right=Value(value=excluded)) if name == column:
-                if excluded not in values:
+            case Comparison(operator="<>", left=ColumnRef() as own, right=Value() as excluded) if own.name == column:
+                if _alike(own, excluded) and excluded.value not in values:
                     return True
-            case Comparison(operator="=", left=ColumnRef(name=name), right=Value(value=wanted)) if name == column:
-                if values == {wanted}:
+            case Comparison(operator="=", left=ColumnRef() as own, right=Value() as wanted) if own.name == column:
+                if _alike(own, wanted) and values == {wanted.value}:
                     return True
-            case InList(item=ColumnRef(name=name), values=wanted_values) if name == column:
-                if values <= {value.value for value in wanted_values}:
+            case InList(item=ColumnRef() as own, values=members) if own.name == column:
+                if _alike(own, *members) and values <= {member.value for member in members}:
                     return True
             case _:
                 continue
@@ -102,12 +107,17 @@ def implies(conditions: tuple[Expression, ...], test: Expression) -> bool:
 def _fixed_values(condition: Expression) -> tuple[str, set[Constant]] | None:
     """The column that a condition pins to a set of constants, and that set."""
     match condition:
-        case Comparison(operator="=", left=ColumnRef(name=name), right=Value(value=value)) if value is not None:
-            return name, {value}
-        case InList(item=ColumnRef(name=name), values=values):
-            return name, {value.value for value in values}
+        case Comparison(operator="=", left=ColumnRef() as column, right=Value() as value) if _alike(column, value):
+            return column.name, {value.value}
+        case InList(item=ColumnRef() as column, values=values) if _alike(column, *values):
+            return column.name, {value.value for value in values}
         case _:
             return None
+
+
+def _alike(column: ColumnRef, *values: Value) -> bool:
+    """Whether constants have the column's own type and are not NULL: then Python's equality is the engine's."""
+    return all(value.type == column.type and value.value is not None for value in values)
 
 
 def _table(select: exp.Select, catalog: Catalog, text: QueryText) -> tuple[NamedTable, str | None]:
@@ -148,12 +158,18 @@ class _Resolution:
     bounds: tuple[NamedBounds, ...]
     table: NamedTable
     rows: RowResolver
+    used: set[int] = field(default_factory=set)
+    """Calls whose named bounds were taken."""
 
     def plan(self, requested: RequestedBounds) -> LogicalPlan:
         where = self._where()
         time_range = self._time_range(where)
         keys = self._keys(where, time_range)
         outputs, aggregates = self._outputs(keys)
+        for bounds in self.bounds:
+            if bounds.call not in self.used:
+                place = self.text.span_of(bounds.call, bounds.call)
+                raise self.text.refuse("DPQ-108", "only SUM and AVG take bounds", "SUM(talk_s, ...)", place)
         cells = 1
         for key in keys:
             cells *= len(key.values)
@@ -280,6 +296,10 @@ class _Resolution:
                 f"a steward sets  [tables.{self.table.name}.columns.{column.name}] keys = [...]",
                 node,
             )
+        if not column.keys:
+            raise self.text.refuse(
+                "DPQ-107", f"the keys of {column.name} come from a table that is still empty", "use another key", node
+            )
         return GroupKey(expression, column.keys, column.keys_origin, span=span)
 
     def _is_own_time(self, item: Expression) -> bool:
@@ -304,11 +324,20 @@ class _Resolution:
                 outputs.append(Output(name, "aggregate", index, _one_spelling(node), self._unit(aggregate)))
             else:
                 outputs.append(Output(name, "key", self._key_index(node, keys), _one_spelling(node)))
+        self._check_interval_names(outputs)
         if not aggregates:
             raise self.text.refuse(
                 "DPQ-106", "the query asks for no aggregate", "add COUNT(*) to SELECT", self.select.expressions[0]
             )
         return tuple(outputs), tuple(aggregates)
+
+    def _check_interval_names(self, outputs: list[Output]) -> None:
+        """The columns of an interval are named after their value; no other column may have these names."""
+        for output in outputs:
+            for other in outputs:
+                if output.kind == "aggregate" and other.name in {f"{output.name}{ending}" for ending in ENDINGS}:
+                    why = f"{other.name} is the name of {output.name}'s interval"
+                    raise self.text.refuse("DPQ-115", why, f"... AS {other.name}_2", self.select.expressions[-1])
 
     def _output_name(self, item: exp.Expr, node: exp.Expr) -> str:
         name = item.alias if isinstance(item, exp.Alias) else _default_name(node)
@@ -376,8 +405,12 @@ class _Resolution:
                 )
 
     def _given_bounds(self, node: exp.Expr) -> NamedBounds | None:
-        start = node.meta.get("start")
-        return next((bounds for bounds in self.bounds if bounds.call == start), None)
+        found = [bounds for bounds in self.bounds if bounds.call == node.meta.get("start")]
+        if len(found) > 1:
+            raise self.text.refuse("DPQ-102", "bounds are given twice", "give them once", node)
+        if found and isinstance(node, exp.Sum | exp.Avg):
+            self.used.add(found[0].call)
+        return found[0] if found else None
 
     def _count(self, node: exp.Count) -> CountRows:
         if node.expressions or node.this is None:
@@ -413,9 +446,13 @@ class _Resolution:
 
     def _clamp(self, argument: Expression, given: NamedBounds | None, node: exp.Expr) -> ValueRange:
         if given is not None:
-            if not (given.low < given.high and abs(given.low) <= 1e12 and abs(given.high) <= 1e12):
+            clamp = ValueRange(given.low, given.high, self._grid(argument))
+            if not (clamp.high - clamp.low >= BOUND_WIDTH_MIN and max(abs(clamp.low), abs(clamp.high)) <= BOUND_MAX):
                 raise self.text.refuse("DPQ-102", "bounds are two numbers, the lower first", "=> (0, 3600)", node)
-            return ValueRange(given.low, given.high, self._grid(argument))
+            if clamp.steps[0] >= clamp.steps[1]:
+                why = "no two whole numbers lie within these bounds"
+                raise self.text.refuse("DPQ-102", why, "=> (0, 3600)", node)
+            return clamp
         try:
             found = value_range(argument, self.table.value_ranges)
         except Unbounded as unbounded:
@@ -475,6 +512,8 @@ class _Resolution:
         if limit is None:
             return None
         node = limit.args.get("expression")
+        if any(value for part, value in limit.args.items() if part != "expression"):
+            raise self.text.refuse("DPQ-112", "LIMIT takes a whole number and nothing else", "LIMIT 10", limit)
         if not isinstance(node, exp.Literal) or node.is_string or not node.name.isdigit():
             raise self.text.refuse("DPQ-112", "LIMIT takes a whole number", "LIMIT 10", limit)
         if not self.select.args.get("order"):

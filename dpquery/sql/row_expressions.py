@@ -293,7 +293,7 @@ class RowResolver:
         unit = node.args.get("unit")
         item = self.value(node.this)
         name = unit.name.upper() if unit is not None else ""
-        if name not in _UNITS or node.args.get("zone") or item.type not in {"timestamp", "date"}:
+        if name not in _UNITS or self.text.arguments(node) != 2 or item.type not in {"timestamp", "date"}:
             raise self.text.refuse(
                 "DPQ-108", "date_trunc takes hour, day, week or month, and a time", "date_trunc('day', start_ts)", node
             )

@@ -44,6 +44,21 @@ class QueryText:
         end = last + 1 if line_end < 0 else min(last + 1, line_end)
         return Span(self.source.count("\n", 0, first) + 1, first - line_start + 1, end - line_start + 1)
 
+    def arguments(self, node: exp.Expr) -> int:
+        """How many arguments the call `node` was written with; some parsers drop those they do not know."""
+        following = [t for t in self.tokens if t.start > node.meta.get("end", len(self.source))]
+        depth = commas = 0
+        for token in following:
+            if token.token_type is TokenType.L_PAREN:
+                depth += 1
+            elif token.token_type is TokenType.R_PAREN:
+                depth -= 1
+                if depth == 0:
+                    break
+            elif token.token_type is TokenType.COMMA and depth == 1:
+                commas += 1
+        return commas + 1
+
     def _call_around(self, first: int, last: int) -> tuple[int, int]:
         """The call whose first argument starts at `first`, for functions whose own place the parser does not keep."""
         before = [i for i, token in enumerate(self.tokens) if token.start < first]
@@ -79,6 +94,10 @@ def tokenise(source: str) -> tuple[Token, ...]:
         raise QueryRefused(
             "DPQ-114", f"the query has more than {TEXT_LENGTH_MAX:,} characters", fix="ask several shorter queries"
         )
+    try:
+        source.encode("utf-8")
+    except UnicodeEncodeError:
+        raise QueryRefused("DPQ-101", "the query holds half a character", fix="retype it as plain text") from None
     try:
         return tuple(Dialect.get_or_raise("duckdb").tokenize(source))
     except (TokenError, RecursionError) as error:

@@ -29,6 +29,7 @@ from ingest_samples import (
 
 from dpquery.errors import DataError, InternalError
 from dpquery.ingest import ingest
+from dpquery.store import create_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -419,3 +420,32 @@ def test_progress_is_told(stores: Stores) -> None:
     told: list[tuple[str, int]] = []
     ingest(stores.make(), [stores.file(as_csv([row()]))], table="calls", progress=lambda *one: told.append(one))
     assert told == [("read", 1), ("write", 1)]
+
+
+def test_dates_beyond_the_calendar_go_to_quarantine(tmp_path: Path) -> None:
+    """An engine cannot turn them into times; one such row must never make a query fail."""
+    store = create_store(tmp_path / "s", POLICY_WITH_DATE)
+    days = pa.array([0, 2**30, -(2**30), None], pa.int32()).cast(pa.date32())
+    rows = pa.table({"number": [f"+44207946000{i}" for i in range(4)], "joined": days})
+    summary = ingest(store, rows, table="people")
+    assert (summary.rows_stored, summary.by_reason) == (2, {"bad_value": 2})
+
+
+POLICY_WITH_DATE = """
+schema = 1
+dataset = "people"
+version = 1
+[tables.people]
+owners = 1
+parties = { number = "number" }
+columns = { joined = { type = "date" } }
+[purposes.study]
+text = "Study."
+notice = "v1"
+regime = "opt-out"
+[analysts.ana]
+purposes = ["study"]
+[budgets]
+dataset = { epsilon = 1.0 }
+analysts = { ana = { epsilon = 1.0 } }
+"""

@@ -47,6 +47,17 @@ FAULTS = [
     ("\nepsilon_max = 2.0", "\nepsilon_max = 0.1", "larger than epsilon_max", "epsilon_default ="),
     ("one_owner_when = \"direction <> 'p2p'\"", 'one_owner_when = "directions = 1"', "one_owner_when", "direction"),
     ('regime = "opt-out"', 'regime = "opt-out"\nsecondary = true', "opt-in under every law", 'regime = "opt-in"'),
+    ('keys = ["voice", "sms"]', "keys = [1, 2]", "not text", 'keys = ["a", "b"]'),
+    (
+        'answered = { type = "boolean"',
+        'answered = { type = "boolean", keys = [0, 1]',
+        "boolean's are known",
+        "remove keys",
+    ),
+    ('score = { type = "integer",', 'score = { type = "integer", keys = ["1"],', "not integer", "keys = [1, 2]"),
+    ('cell_id = { type = "text"', 'cell_id = { type = "integer"', "these keys are text", 'type = "text"'),
+    ("bounds = [0, 4], grid = 0.25", "bounds = [0.1, 0.4], grid = 1", "no two steps", "smaller grid"),
+    ("bounds = [0, 4], grid = 0.25", "bounds = [-1e308, 1e308]", "10^15", "bounds ="),
     ("version = 1\n", 'version = "one"\n', "version", "policy schema"),
 ]
 

@@ -219,6 +219,19 @@ def test_the_claim_is_attained(
     assert found == {"l1": claimed.l1, "l2": claimed.l2_squared, "linf": claimed.linf}[norm]
 
 
+@pytest.mark.parametrize(
+    ("values", "clamp", "right"),
+    [((-100, 99), (0, 7), 0), ((1, 1, 1), (10, 100), 10), ((-50, 100), (0, 60), 50), ((30, 40), (0, 60), 60)],
+)
+def test_per_group_bounds_clamp_the_total_of_a_number(
+    values: tuple[int, ...], clamp: tuple[int, int], right: int, con: duckdb.DuckDBPyConnection
+) -> None:
+    sql = f"SELECT SUM(score, contribution_bounds_per_group => {clamp}) FROM calls WHERE direction = 'inbound'"
+    rows = [_alike(1, 0, -5, direction="inbound", score=value)[0] for value in values]
+    table = in_memory(con, [{**row, "place": i + 1} for i, row in enumerate(rows)])
+    assert table.exact(priced(sql, CATALOG))[0].item() == right
+
+
 def test_distinct_callers_move_by_one_and_every_call_received(con: duckdb.DuckDBPyConnection) -> None:
     """1 + k: number 0 calls once, and k numbers call nobody but it."""
     rows = _alike(1, 0, 5) + [row for caller in (1, 2, 3) for row in _alike(1, caller, 0)]

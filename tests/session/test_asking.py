@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from planning import POLICY
 from stores import MadeStore, made_up_calls, make_store
 
+from dpquery.engines.render import Sql
+from dpquery.engines.scan import ScanColumn, connection, stream
 from dpquery.errors import BudgetRefused, EngineError, NotAllowed, QueryRefused, StoreError, UsageError
 from dpquery.ledger import Charged, Ledger
 from dpquery.noise.allowlist import MechanismName
@@ -70,6 +74,15 @@ def test_another_analyst_pays_in_their_own_scope_only(made: MadeStore) -> None:
     assert second.rows() == first.rows()
     new = {pair.scope for pair in second.cost.charged if pair.new}
     assert new == {"analyst:ben"}
+
+
+def test_nobody_pays_more_than_they_asked_because_somebody_else_did(made: MadeStore) -> None:
+    made.connect("ana").sql(SQL).run(epsilon=0.9)
+    ben = made.connect("ben")
+    assert not ben.sql(SQL).preview(epsilon=0.1).repeat  # what others have asked is not told
+    release = ben.sql(SQL).run(epsilon=0.1)
+    assert (release.status, release.cost.epsilon) == ("released", 0.1)
+    assert ben.sql(SQL).preview(epsilon=0.1).repeat
 
 
 def test_other_data_or_policy_versions_are_other_questions(made: MadeStore) -> None:
@@ -223,6 +236,46 @@ def test_an_empty_store_answers_with_noise_alone(tmp_path: Path) -> None:
     release = made.connect().sql("SELECT service, COUNT(*) AS n, AVG(talk_s) AS t FROM calls GROUP BY 1").run(epsilon=1)
     assert [row["service"] for row in release.rows()] == ["voice", "sms", None]
     assert all(0 <= row["t"] <= 60 and row["t_low"] <= row["t"] <= row["t_high"] for row in release.rows())
+
+
+def test_null_keys_sort_last_either_way(session: Session) -> None:
+    for direction in ("ASC", "DESC"):
+        sql = f"SELECT service, COUNT(*) AS n FROM calls GROUP BY service ORDER BY service {direction}"
+        assert session.sql(sql).run(epsilon=1).rows()[-1]["service"] is None
+
+
+def test_values_of_the_wrong_type_are_refused_in_words(session: Session) -> None:
+    for call in (
+        lambda: session.sql(None),  # type: ignore[arg-type]
+        lambda: session.sql(SQL).run(epsilon="0.5"),  # type: ignore[arg-type]
+        lambda: session.sql(SQL).run(within="5"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError):
+            call()
+    for epsilon in (1e-9, 1e-8):
+        with pytest.raises(BudgetRefused):
+            session.sql(SQL).preview(epsilon)
+    assert session.sql("SELECT COUNT(*) AS n FROM calls").run(within=1e30).plan.asked_epsilon < 10_000
+
+
+def test_a_comment_in_a_condition_takes_no_other_condition_along(session: Session) -> None:
+    with pytest.raises(QueryRefused):
+        session.table("calls").where("1=1) -- ").where(service="sms").count().query()
+    both = session.table("calls").where("talk_s > 1 -- long").where(service="sms").count().query()
+    assert len(both.logical.where) == 2
+
+
+def test_an_engine_error_keeps_nothing_of_the_row(tmp_path: Path) -> None:
+    """Neither in its text nor in the errors that hang on it."""
+    quoted = "a private value"
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"place": pa.array([1], pa.uint64()), "text": [quoted]}), file)
+    columns = [ScanColumn("place", Sql("place")), ScanColumn("bad", Sql("CAST(text AS INTEGER)"))]
+    with connection(tmp_path) as con, pytest.raises(EngineError) as caught:
+        list(stream(con, Sql("read_parquet(?)", (str(file),)), columns, Sql("TRUE")))
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+    assert quoted not in str(caught.value)
 
 
 def test_order_and_limit_work_on_noisy_values(session: Session) -> None:

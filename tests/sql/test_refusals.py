@@ -65,6 +65,28 @@ REFUSED = [
         None,
         "contribution_bounds_per_row",
     ),
+    ("SELECT COUNT(*) AS a, SUM(talk_s) AS a_low FROM calls", "DPQ-115", None, "a_low_2"),
+    ("SELECT service AS a_high, COUNT(*) AS a FROM calls GROUP BY 1", "DPQ-115", None, "a_high_2"),
+    ("SELECT SUM(score, contribution_bounds_per_row => (2.2, 2.8)) FROM calls", "DPQ-102", None, "(0, 3600)"),
+    ("SELECT SUM(cost, contribution_bounds_per_row => (0, 1e-320)) FROM calls", "DPQ-102", None, "(0, 3600)"),
+    ("SELECT SUM(talk_s, contribution_bounds_per_row => (9, 1)) FROM calls", "DPQ-102", None, "(0, 3600)"),
+    ("SELECT COUNT(talk_s, contribution_bounds_per_row => (0, 1)) FROM calls", "DPQ-108", None, "SUM(talk_s, ...)"),
+    (
+        "SELECT SUM(COALESCE(talk_s, 0, contribution_bounds_per_row => (0, 1))) FROM calls",
+        "DPQ-108",
+        None,
+        "SUM(talk_s, ...)",
+    ),
+    (
+        "SELECT SUM(talk_s, contribution_bounds_per_row => (0, 1), contribution_bounds_per_row => (0, 2)) FROM calls",
+        "DPQ-102",
+        None,
+        "once",
+    ),
+    ("SELECT date_trunc('day', start_ts, 'Asia/Tokyo') d, COUNT(*) FROM calls GROUP BY d", "DPQ-108", None, "'day'"),
+    ("SELECT day, COUNT(*) AS n FROM calls GROUP BY day ORDER BY n LIMIT 10 PERCENT", "DPQ-112", None, "LIMIT 10"),
+    ("SELECT COUNT(*) FROM calls WHERE service = '\udcff'", "DPQ-101", None, "retype"),
+    ("SELECT COUNT(*) FROM calls WHERE service LIKE '%a%a%a%a%a%a%a%a%'", "DPQ-114", None, "fewer"),
     ("SELECT age_band, COUNT(*) FROM subscribers GROUP BY 1", "DPQ-118", "age_band", "sensitive"),
 ]
 
@@ -97,6 +119,11 @@ def test_a_long_text_and_a_deep_text_are_refused_quickly() -> None:
     for sql in ("SELECT COUNT(*) FROM calls WHERE " + "(" * 500 + "TRUE" + ")" * 500, "SELECT " + "1," * 20_000):
         with pytest.raises(QueryRefused):
             priced(sql, CATALOG)
+
+
+def test_a_product_of_many_small_steps_is_planned() -> None:
+    factors = " * ".join(["1.00000095367431640625"] * 55)
+    assert priced(f"SELECT SUM(talk_s * {factors}) FROM calls", CATALOG).parts[0].scale > 0
 
 
 def attacks() -> list[dict[str, str]]:
