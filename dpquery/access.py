@@ -17,7 +17,7 @@ def check_analyst(policy: Policy, analyst: str) -> None:
     declared = policy.analysts.get(analyst)
     if declared is None:
         raise NotAllowed(
-            "DPQ-303", f"the policy names no analyst {analyst[:64]!r}", fix="one of: " + ", ".join(policy.analysts)
+            "DPQ-303", f"the policy names no analyst {analyst[:64]!r}", fix="ask the steward to add them to the policy"
         )
     user = pwd.getpwuid(os.geteuid()).pw_name if declared.os_user is not None else None
     if declared.os_user is not None and user != declared.os_user:

@@ -6,28 +6,17 @@ from typing import TYPE_CHECKING
 
 from dpquery.numbers.number import LINE_TYPES
 from dpquery.numbers.places import country_domain, region_domain
-from dpquery.numbers.scheme import NumberScheme
+from dpquery.numbers.scheme import scheme_of
 from dpquery.plan.catalog import Catalog, NumberingPlan
 
 if TYPE_CHECKING:
     from dpquery.policy import Policy
-    from dpquery.policy.model import Numbers
     from dpquery.store import Store
-
-
-def number_scheme(numbers: Numbers) -> NumberScheme:
-    """How the policy's numbers are read."""
-    return NumberScheme(
-        format=numbers.format,
-        regions=tuple((name, tuple(prefixes)) for name, prefixes in numbers.regions.items()),
-        countries=numbers.countries,
-        home_region=numbers.default_region,
-    )
 
 
 def numbering_plan(policy: Policy) -> NumberingPlan:
     """Values that region, country and line type can have under `policy`."""
-    scheme = number_scheme(policy.numbers)
+    scheme = scheme_of(policy)
     return NumberingPlan(
         regions=region_domain(scheme, policy.numbers.default_region),
         countries=country_domain(scheme),

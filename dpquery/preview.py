@@ -66,7 +66,8 @@ class Preview:
                 found.append((column.name, text))
         price = self.document().cost
         described = f" at delta = {price.epsilon_at_delta:g} (rho {price.rho:.6g})" if price.epsilon_at_delta else ""
-        found.append(("price", f"epsilon {price.epsilon:g}{described}, in {len(bounded.blocks)} block(s)"))
+        blocks = bounded.blocks[0] if len(bounded.blocks) == 1 else f"each of {len(bounded.blocks)} blocks"
+        found.append(("price", f"epsilon {price.epsilon:g}{described}, in {blocks}"))
         if self.plan.mechanism == "gaussian":
             found.append(("note", "Gaussian noise closes the pure filter of every scope it is charged to"))
         if self.repeat:

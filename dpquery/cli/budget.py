@@ -59,6 +59,7 @@ def _print(document: BudgetDocument) -> None:
     print_table(
         headers, rows, numeric=frozenset(range(3, len(headers))), title=f"{document.dataset}: epsilon per block"
     )
+    note("spent and left are each by the filter that serves better, so they need not add up to the cap")
     state = "verified" if document.ledger.verified else "NOT VERIFIED"
     note(f"ledger {state}: {document.ledger.entries:,} entries, head {document.ledger.head[:23]}")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from dpquery.errors import DataError
-from dpquery.numbers.canonical import REASONS, NumberScheme, canonicalise
+from dpquery.numbers.canonical import REASONS, canonicalise
 from dpquery.numbers.number import OTHER, Number, Unparsed
+from dpquery.numbers.scheme import scheme_of
 from dpquery.store.dictionary import SCHEMA, WITHHELD
 from dpquery.store.secret import PSEUDONYM_BYTES, pseudonym
 
@@ -188,17 +189,6 @@ class NumberBook:
         self._pseudonyms[slot] = np.frombuffer(name, np.uint8)
         self._count += 1
         return slot
-
-
-def scheme_of(policy: Policy) -> NumberScheme:
-    """How the policy's numbers are read."""
-    numbers = policy.numbers
-    return NumberScheme(
-        format=numbers.format,
-        regions=tuple(numbers.regions.items()),
-        countries=numbers.countries,
-        home_region=numbers.default_region,
-    )
 
 
 def _public_numbers(policy: Policy, public_lines: str | None) -> frozenset[str]:

@@ -17,7 +17,7 @@ from dpquery.errors import DataError, InternalError, StoreError, ensure
 from dpquery.ingest import leftovers
 from dpquery.ingest.block_files import ParquetDraft, by_block, move_into_place, write_parquet
 from dpquery.ingest.mapping import Mapping
-from dpquery.ingest.number_book import NumberBook, scheme_of
+from dpquery.ingest.number_book import NumberBook
 from dpquery.ingest.public_rows import PublicRows
 from dpquery.ingest.quarantine import Quarantine
 from dpquery.ingest.rows import RowShape, spool_rows, stored_rows
@@ -28,6 +28,7 @@ from dpquery.ingest.times import TimeReader, iso_reader
 from dpquery.ingest.zones import zone_named
 from dpquery.numbers.plans import supported
 from dpquery.numbers.pool import NumberParser
+from dpquery.numbers.scheme import scheme_of
 from dpquery.policy.model import KeyRange, KeysFromTable
 from dpquery.store.lock import exclusive
 from dpquery.store.manifest import WHOLE_TABLE, BatchEntry, FileEntry, write_manifest

@@ -90,7 +90,7 @@ class NoBudget(BudgetRefused):
         super().__init__(
             "DPQ-202",
             f"no budget is open for {names}",
-            fix="ask the steward: dpquery grant DIR --scope " + str(pairs[0][0]),
+            fix=f"ask the steward for a budget for {pairs[0][0]}",
         )
 
 

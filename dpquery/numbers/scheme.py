@@ -12,6 +12,8 @@ from dpquery.numbers.number import OTHER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dpquery.policy import Policy
+
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
@@ -60,3 +62,14 @@ class NumberScheme:
         if country is None or (self.countries and country not in self.countries):
             return OTHER
         return country
+
+
+def scheme_of(policy: Policy) -> NumberScheme:
+    """How the policy's numbers are read."""
+    numbers = policy.numbers
+    return NumberScheme(
+        format=numbers.format,
+        regions=tuple(numbers.regions.items()),
+        countries=numbers.countries,
+        home_region=numbers.default_region,
+    )

@@ -86,6 +86,10 @@ class GroupKey:
         return replace(self, values=kept)
 
 
+EVER = TimeRange(datetime.min, datetime.max)
+"""All times."""
+
+
 def truncated_times(time_range: TimeRange, unit: TimeUnit) -> tuple[datetime, ...]:
     """Starts of the hours, days, ISO weeks or months that touch the range."""
     return tuple(_steps(time_range, unit))
@@ -119,19 +123,39 @@ def _steps(time_range: TimeRange, unit: TimeUnit) -> Iterator[datetime]:
 def time_range_of(conditions: Iterable[Expression], time_column: str) -> TimeRange:
     """The widest range of times that the literal ends in `conditions` allow.
 
-    Reads comparisons of the time column, or of `day`, with a literal; everything else leaves the range as it is,
-    which is safe: a wider range charges more blocks and returns more keys, never fewer.
+    Reads comparisons of the time column, or of `day`, with literals, through AND, OR and IN; everything else leaves
+    the range as it is, which is safe: a wider range charges more blocks and returns more keys, never fewer.
     """
-    found = TimeRange(datetime.min, datetime.max)
-    for condition in conditions:
-        match condition:
-            case Comparison(operator=operator, left=ColumnRef(name=name), right=Value(value=date() as value)) if (
-                name in {time_column, "day"}
-            ):
-                found = found.intersect(_ends(operator, _moment(value), whole_days=name == "day"))
-            case _:
-                continue
-    return found
+    return _allowed(And(tuple(conditions)), time_column)
+
+
+def _allowed(condition: Expression, time_column: str) -> TimeRange:
+    """A range that holds every time for which `condition` can be true."""
+    match condition:
+        case Comparison(operator=operator, left=ColumnRef(name=name), right=Value(value=date() as value)) if name in {
+            time_column,
+            "day",
+        }:
+            return _ends(operator, _moment(value), whole_days=name == "day")
+        case InList(item=ColumnRef() as column, values=values):
+            return _hull([_allowed(Comparison("=", column, value), time_column) for value in values])
+        case And(items=items):
+            found = EVER
+            for item in items:
+                found = found.intersect(_allowed(item, time_column))
+            return found
+        case Or(items=items):
+            return _hull([_allowed(item, time_column) for item in items])
+        case _:
+            return EVER
+
+
+def _hull(ranges: list[TimeRange]) -> TimeRange:
+    """The least range that holds all of `ranges`; an empty one holds nothing and widens nothing."""
+    known = [r for r in ranges if not r.empty]
+    if not known:
+        return TimeRange(EVER.start, EVER.start)
+    return TimeRange(min(r.start for r in known), max(r.end for r in known))
 
 
 def _moment(value: date) -> datetime:
@@ -140,7 +164,7 @@ def _moment(value: date) -> datetime:
 
 def _ends(operator: str, moment: datetime, *, whole_days: bool) -> TimeRange:
     """Times t with `t operator moment`; a day stands for the time it starts at, and lasts to the next."""
-    everything = TimeRange(datetime.min, datetime.max)
+    everything = EVER
     if whole_days:
         # A day d <= moment means d <= the day of the moment; d < moment excludes that day only at midnight.
         floor = moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -56,7 +56,9 @@ class Numbers(_Section):
     public_kinds: tuple[
         Literal["short_code", "emergency", "toll_free", "alphanumeric", "premium_rate", "shared_cost", "uan"], ...
     ] = Field((), description="kinds of numbers that nobody owns; the people who call them stay protected")
-    sensitive_numbers: tuple[str, ...] = Field((), description="helplines, clinics: never a key, never a filter")
+    sensitive_numbers: tuple[str, ...] = Field(
+        (), description="helplines, clinics; recorded: no number is ever a key or a filter"
+    )
     regions: dict[str, tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{1,12}$")], ...]] = Field(
         default_factory=dict, description='region name = E.164 prefixes; the longest prefix wins, no match is "other"'
     )
@@ -207,7 +209,9 @@ class Table(_Section):
     block: Literal["month", "none"] = Field(
         "none", description="budget blocks: the rows' own UTC month, or one for all"
     )
-    retention_days: int | None = Field(None, ge=1, description="rows older than this are unreadable")
+    retention_days: int | None = Field(
+        None, ge=1, description="how long rows may be kept; recorded, not enforced by this version"
+    )
     columns: dict[Name, Column] = Field(default_factory=dict, description="declared columns; no other reaches disk")
     bounds: TableBounds | None = Field(None, description="contribution bounds per number")
 

@@ -48,7 +48,7 @@ def named(name: str) -> str:
 class TableRequest(Generic[Made]):
     """`db.table("calls").where("direction = 'inbound'").group_by("queue").count(name="calls")`.
 
-    Each step gives a new request. `.sql` is the text it stands for; `.query()`, `.preview()` and `.run()` use it.
+    Each step gives a new request. `.sql` is the text it stands for, and `.query()` the query to preview and run.
     """
 
     table: str

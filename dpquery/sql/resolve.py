@@ -336,7 +336,7 @@ class _Resolution:
         for output in outputs:
             for other in outputs:
                 if output.kind == "aggregate" and other.name in {f"{output.name}{ending}" for ending in ENDINGS}:
-                    why = f"{other.name} is the name of {output.name}'s interval"
+                    why = f"{other.name} is a name in the interval of {output.name}"
                     raise self.text.refuse("DPQ-115", why, f"... AS {other.name}_2", self.select.expressions[-1])
 
     def _output_name(self, item: exp.Expr, node: exp.Expr) -> str:

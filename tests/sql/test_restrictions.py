@@ -39,6 +39,11 @@ CONDITIONS = [
     "day IN (TIMESTAMP '2026-01-05 00:00:00')",
     "day = '2026-01-07' OR day > DATE '2026-01-08'",
     "day < TIMESTAMP '2026-01-06 12:00:00'",
+    "day = '2026-01-05' OR day = DATE '2026-01-07' AND local_hour > 3",
+    "day IN ('2026-01-05', '2026-01-09') OR start_ts < TIMESTAMP '2026-01-04 06:00:00'",
+    "NOT (day = '2026-01-05')",
+    "start_ts >= '2026-01-05 10:00:00' AND start_ts <= TIMESTAMP '2026-01-06 03:00:00'",
+    "day <> '2026-01-05' AND start_ts > DATE '2026-01-06'",
 ]
 
 ROWS = pa.table(
@@ -76,6 +81,13 @@ def test_the_time_range_holds_every_row_that_where_leaves(where: str) -> None:
     for (moment,) in ask(f"SELECT start_ts FROM calls WHERE {where}"):
         assert isinstance(moment, datetime)
         assert logical.time_range.start <= moment < logical.time_range.end
+
+
+def test_the_months_of_an_or_and_of_a_list_are_those_it_names() -> None:
+    for where in ("day = '2026-02-05' OR day = '2026-02-07'", "day IN ('2026-02-05', '2026-02-07')"):
+        logical = resolve(f"SELECT COUNT(*) FROM calls WHERE {where}", CATALOG)
+        assert logical.time_range is not None
+        assert logical.time_range.months() == ("2026-02",)
 
 
 TESTS = ["service <> 'sms'", "service = 'voice'", "service IN ('voice', 'sms')", "day <> DATE '2026-01-05'",
