@@ -13,7 +13,7 @@ from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.query import Average, Sum
 from dpquery.postprocess import part_half_width
 from dpquery.privacy.calibrate import NANO, PICO
-from dpquery.privacy.measure import HistogramMeasurement, SumMeasurement
+from dpquery.privacy.measure import DistinctMeasurement, HistogramMeasurement, SumMeasurement
 from dpquery.privacy.question import canonical_plan
 
 if TYPE_CHECKING:
@@ -153,6 +153,20 @@ def _not_protected(table: NamedTable) -> tuple[str, ...]:
         "the number of queries and what was asked",
         "a person with m numbers has m times the loss",
     )
+
+
+def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
+    """What a reader of the values should know, beyond the noise; follows from the request alone."""
+    found: list[str] = []
+    for part in plan.parts:
+        match part.measurement:
+            case HistogramMeasurement(width=width):
+                found.append(f"averages over rows with two owners are read off a histogram of {width} bins")
+            case DistinctMeasurement(party=party):
+                found.append(f"COUNT(DISTINCT {party}) counts protected numbers; public and withheld ones are left out")
+            case _:
+                continue
+    return tuple(dict.fromkeys(found))
 
 
 def cost(plan: PrivacyPlan, charged: Iterable[ScopeCharge]) -> Cost:

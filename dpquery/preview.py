@@ -74,7 +74,7 @@ class Preview:
             found.append(("repeat", "asked before: the stored answer is free"))
         if self.left is not None:
             found.append(("left", f"epsilon {self.left.epsilon:g} now; about {self.left.more_like_this:,} like this"))
-        found += [("warning", warning) for warning in self.warnings]
+        found += [("note", warning) for warning in self.warnings]
         return found
 
     def __str__(self) -> str:

@@ -151,7 +151,7 @@ class Query:
             session.purpose,
             session.store.policy.purposes[session.purpose].notice,
             repeat=stored is not None and not stored.owed(_own(request)),
-            warnings=self._warnings(),
+            warnings=describe.caveats(plan),
         )
 
     def preview_within(self, within: float) -> Preview:
@@ -343,12 +343,8 @@ class Query:
             notice=session.store.policy.purposes[session.purpose].notice,
             ledger=LedgerEntry(entry=charged.entry, at=charged.at),
             versions=describe.versions_in_use(),
-            warnings=self._warnings(),
+            warnings=describe.caveats(plan),
         )
-
-    def _warnings(self) -> tuple[str, ...]:
-        columns = [o.name for o in self.logical.outputs]
-        return () if columns else ("the answer has no columns",)
 
 
 def _number(value: object, name: str) -> float:

@@ -104,4 +104,4 @@ def _print_release(release: Release) -> None:
         note(f"left: epsilon {release.left.epsilon:g}, about {release.left.more_like_this:,} more like this")
     note(release.guarantee.sentence)
     for warning in release.warnings:
-        note(f"warning: {warning}")
+        note(f"note: {warning}")

@@ -294,6 +294,7 @@ def test_the_release_carries_price_and_promise(session: Session) -> None:
     assert "e^0.5" in release.guarantee.sentence
     assert "people named in agent_id" in release.guarantee.not_protected
     assert "<table>" in release._repr_html_()
+    assert release.warnings == ("averages over rows with two owners are read off a histogram of 14 bins",)
 
 
 def test_unknown_columns_are_refused_for_free(session: Session) -> None:
