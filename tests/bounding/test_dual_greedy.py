@@ -126,7 +126,7 @@ def test_equals_the_plain_statement(name: str, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("seed", range(100, 115))
+@pytest.mark.parametrize("seed", range(100, 105))
 def test_equals_the_plain_statement_everywhere(name: str, seed: int) -> None:
     for numbers, rows in ((3, 8), (6, 14), (12, 30)):
         for k in (1, 2, 3, 5):
@@ -228,11 +228,11 @@ def test_no_number_moves_a_cell_further_than_the_theorem(name: str, k: int) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDS)
-@pytest.mark.parametrize("seed", range(1000, 1012))
+@pytest.mark.parametrize("seed", range(1000, 1004))
 def test_no_number_moves_a_cell_further_in_a_long_search(name: str, seed: int) -> None:
     for k in (1, 2, 3, 4):
         for numbers, rows in ((3, 9), (5, 14), (8, 24), (14, 40)):
-            bound_holds(name, random_graphs(seed, 20_000, numbers=numbers, rows_per_cell=rows), k)
+            bound_holds(name, random_graphs(seed, 10_000, numbers=numbers, rows_per_cell=rows), k)
 
 
 ends = st.integers(NOBODY, 4)

@@ -141,7 +141,7 @@ def test_equals_the_plain_statement(bounds: Bounds) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_equals_the_plain_statement_everywhere(bounds: Bounds) -> None:
-    for seed in range(1000, 2000):
+    for seed in range(1000, 1400):
         same_as_reference(Table(seed, rows=seed % 200 + 1, cells=seed % 9 + 1), bounds)
 
 
@@ -236,7 +236,7 @@ def test_no_number_moves_the_totals_further_than_claimed(bounds: tuple[int, int,
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", [(3, 2, 2), (5, 3, 2), (4, 4, 1), (7, 2, 5), (1, 1, 1)])
 def test_no_number_moves_the_totals_further_in_a_long_search(bounds: tuple[int, int, int]) -> None:
-    for seed in range(5000, 6500):
+    for seed in range(5000, 5500):
         changes_within(Table(seed), bounds)
 
 

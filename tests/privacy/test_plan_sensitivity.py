@@ -139,7 +139,7 @@ def test_no_number_moves_a_table_by_more_than_claimed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sql", TWO_OWNERS + ONE_OWNER)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=st.data())
 def test_no_number_moves_a_table_by_more_than_claimed_at_length(
     sql: str, data: st.DataObject, con: duckdb.DuckDBPyConnection
