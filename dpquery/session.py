@@ -17,7 +17,7 @@ from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.embedded import execute
 from dpquery.engines.scan import StoredRows
 from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
-from dpquery.ledger import ChargeRequest, Ledger, OverBudget, Scope
+from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.verify import verify
@@ -176,8 +176,8 @@ class Query:
             raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
         self._refresh()
         nano = self._nano(epsilon) if within is None else self._nano_within(within)
-        plan = self._priced(nano)
         versions = self._versions()
+        plan = self._retried(nano, versions, request_id) or self._priced(nano)
         request = self._request(plan, versions, request_id)
         ledger = self.session.ledger
         stored = None if fresh else ledger.find_for(request)
@@ -221,21 +221,40 @@ class Query:
         """Only files of the blocks that were charged are read: the predicate `block IN (...)` of the plan."""
         return plan.bounded.blocks
 
+    def _retried(self, epsilon_nano: int, versions: Versions, request_id: str | None) -> PrivacyPlan | None:
+        """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
+        if request_id is None:
+            return None
+        plans = self._calibrated(epsilon_nano)
+        free = [plan for plan in plans if not self._taken(self._request(plan, versions, request_id))]
+        return verify(free[0]) if free and len(free) < len(plans) else None
+
+    def _taken(self, request: ChargeRequest) -> bool:
+        """Whether the request's id belongs to another request."""
+        try:
+            self.session.ledger.find_for(request)
+        except RequestIdTaken:
+            return True
+        return False
+
     def _priced(self, epsilon_nano: int) -> PrivacyPlan:
         """The verified plan with the least error among those that the budgets still admit.
 
         Where the zCDP filter is used up only Laplace fits, and where the pure one is, a Gaussian costs least. If
         nothing fits, the plan with the least error is what the refusal is about.
         """
+        plans = self._calibrated(epsilon_nano)
+        return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
+
+    def _calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
         limits = self.session.store.policy.limits
-        plans = calibrate(
+        return calibrate(
             bound(self.logical, self.table),
             epsilon_nano,
             delta_release=limits.delta_release,
             gaussian_allowed=limits.gaussian,
             rho_within=rho_within,
         )
-        return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
 
     def _fits(self, plan: PrivacyPlan) -> bool:
         """Whether every scope and block that would pay still admits the plan's loss."""

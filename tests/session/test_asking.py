@@ -99,6 +99,21 @@ def test_a_request_id_never_pays_twice(session: Session) -> None:
         session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.5, request_id="r1")
 
 
+def test_a_retry_gets_its_answer_also_when_budgets_would_choose_another_mechanism(session: Session) -> None:
+    many = session.sql("SELECT cell_id, local_hour, COUNT(*) AS n FROM calls GROUP BY cell_id, local_hour")
+    first = many.run(epsilon=0.5, request_id="r9", fresh=True)
+    assert first.plan.mechanism == "gaussian"
+    few = session.sql("SELECT COUNT(*) AS n FROM calls")
+    with pytest.raises(BudgetRefused):
+        while few.run(epsilon=1.9, fresh=True):  # uses up what a Gaussian could be paid from
+            continue
+    again = many.run(epsilon=0.5, request_id="r9", fresh=True)
+    assert (again.release_id, again.rows()) == (first.release_id, first.rows())
+    with pytest.raises(BudgetRefused) as caught:
+        few.run(epsilon=0.5, request_id="r9")
+    assert caught.value.code == "DPQ-203"
+
+
 def test_over_budget_says_asked_left_and_what_fits_and_reads_nothing(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
