@@ -46,7 +46,7 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
         lines = (Path(policy).parent / checked.numbers.public_file).read_text(encoding="utf-8")
     store = create_store(
         folder,
-        Path(policy).read_text(encoding="utf-8"),
+        Path(policy).read_text(encoding="utf-8-sig"),
         key_file=None if key_file is None else Path(key_file),
         public_lines=lines,
     )

@@ -64,7 +64,7 @@ def _text(asked: Asked) -> str:
         )
     if asked.file is not None:
         try:
-            return asked.file.read_text(encoding="utf-8")
+            return asked.file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = f"{asked.file} cannot be read as UTF-8 text ({type(error).__name__})"
             raise UsageError("DPQ-002", why, fix="name a text file") from None

@@ -28,7 +28,7 @@ _PART = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
 def load_policy(path: Path) -> Policy:
     """Read and check the policy file at `path`; PolicyError lists every fault with its line and cure."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError("DPQ-301", f"{path} cannot be read as UTF-8 text ({type(error).__name__})") from error
     return parse_policy(text, name=str(path))

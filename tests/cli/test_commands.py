@@ -73,7 +73,7 @@ def test_dry_run_spends_nothing(made: MadeStore) -> None:
 
 def test_csv_file_and_standard_input(made: MadeStore, tmp_path: Path) -> None:
     sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
-    (tmp_path / "q.sql").write_text(sql)
+    (tmp_path / "q.sql").write_text("\ufeff" + sql)  # as some editors write it
     by_file = dpquery("query", made.folder, "-f", tmp_path / "q.sql", *ASK, "--epsilon", 0.5, "--csv")
     by_stdin = dpquery("query", made.folder, "-", *ASK, "--epsilon", 0.5, "--csv", stdin=sql)
     assert by_file.stdout == by_stdin.stdout  # asked before: the same answer
