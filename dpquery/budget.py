@@ -44,12 +44,16 @@ def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: Privacy
     if not own:
         return None
     counts = {pair: repeats_left(cap, spent, plan.loss) for pair, (cap, spent) in found.items()}
-    tightest = min(own, key=lambda pair: counts[pair])
+    left = {
+        pair: epsilon_left(cap, spent, lambda rho: _epsilon_nano(rho, plan.delta_release))
+        for pair, (cap, spent) in own.items()
+    }
+    tightest = min(own, key=lambda pair: (counts[pair], left[pair]))
     if any(counts[pair] < counts[tightest] for pair in found if pair not in own):
         return None
     cap, spent = own[tightest]
     return Left(
-        epsilon=_down(epsilon_left(cap, spent, lambda rho: _epsilon_nano(rho, plan.delta_release)), NANO),
+        epsilon=_down(min(left.values()), NANO),
         delta=_down(cap.delta - 2 * spent.delta, ATTO),
         more_like_this=counts[tightest],
         binding_scope=str(tightest[0]),
@@ -59,12 +63,14 @@ def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: Privacy
 def over_budget(refused: OverBudget, plan: PrivacyPlan) -> BudgetRefused:
     """A refusal in the asker's terms: what was asked, what their own scope has left, and what would fit."""
     asked = _text(plan.asked_epsilon)
-    if refused.shared or not refused.left:
+    if not refused.left:
         why = f"asked epsilon {asked}, and a budget that is shared with others does not allow it"
         return BudgetRefused("DPQ-201", why, fix="ask for less, or ask the steward")
     left = min(max(each.fits.epsilon, _epsilon_nano(each.left.zcdp.left, plan.delta_release)) for each in refused.left)
     blocks = ", ".join(each.block for each in refused.left)
     why = f"asked epsilon {asked}, and {refused.left[0].scope} has {_text(left)} left (in {blocks})"
+    if refused.shared:
+        why += "; a budget that is shared with others does not allow it either"
     return BudgetRefused("DPQ-201", why, fix=f"--epsilon {_text(left)}" if left else "ask the steward for more")
 
 

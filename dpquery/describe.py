@@ -69,7 +69,7 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
         low=low,
         high=high,
         mechanism=part.mechanism,
-        scale=part.scale * grid,
+        scale=float(f"{part.scale * grid:.12g}"),
         expected_half_width=expected_half_width(plan, output) if expected else None,
         expected_if_rows=ASSUMED_ROWS if expected and averaged else None,
     )

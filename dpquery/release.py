@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from dpquery.describe import column_names, columns
+from dpquery.describe import bounding_in_words, column_names, columns
 from dpquery.documents import (
     Cost,
     Guarantee,
@@ -102,6 +102,11 @@ class Release:
     warnings: tuple[str, ...] = ()
 
     @property
+    def bounding(self) -> str:
+        """How much one number may add, in words."""
+        return bounding_in_words(self.plan.bounded.logical, self.plan)
+
+    @property
     def receipt(self) -> dict[str, str]:
         """Where the ledger keeps this release: its name, the entry that charged it, and when."""
         return {"release": self.release_id, "entry": self.ledger.entry, "at": self.ledger.at}
@@ -181,7 +186,7 @@ class Release:
             for output in self.plan.bounded.logical.outputs:
                 value = row[output.name]
                 if output.kind == "key":
-                    cells.append("NULL" if value is None else str(value))
+                    cells.append(key_text(value))
                     continue
                 low, high, useful = (row[name] for name in column_names(output))
                 mark = "" if useful else " (?)"
@@ -195,6 +200,13 @@ def json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds") + "Z"
     return value.isoformat() if isinstance(value, date) else value
+
+
+def key_text(value: Any) -> str:
+    """A key for people: the start of a day or a month without its midnight."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="minutes").removesuffix(" 00:00")
+    return "NULL" if value is None else str(value)
 
 
 def number_text(value: float) -> str:

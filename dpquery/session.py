@@ -30,6 +30,7 @@ from dpquery.release import Release, answer
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.resolve import OUTPUTS_MAX, resolve
 from dpquery.store import Store, open_store
+from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
@@ -56,9 +57,14 @@ def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
     Raises StoreError or LedgerError if they cannot be opened, NotAllowed if the policy says so.
     """
     store = open_store(Path(folder))
+    refuse_shared(steward_key_path(store.folder), "the steward's key")
     check_analyst(store.policy, analyst)
     check_purpose(store.policy, analyst, purpose)
     return Session(store, Ledger.open(ledger_path(store)), catalog_of(store), analyst, purpose)
+
+
+def steward_key_path(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".steward.key")
 
 
 def ledger_path(store: Store) -> Path:
@@ -156,7 +162,18 @@ class Query:
 
     def preview_within(self, within: float) -> Preview:
         """The preview of `run(within=within)`."""
-        return self.preview(self._nano_within(within) / NANO)
+        preview = self.preview(self._nano_within(within) / NANO)
+        self._check_reach(preview.plan, within)
+        return preview
+
+    def _check_reach(self, plan: PrivacyPlan, within: float | None) -> None:
+        """BudgetRefused if only a mechanism with a larger error still fits the budgets."""
+        if within is not None and self._reach_of(plan) > within:
+            raise BudgetRefused(
+                "DPQ-201",
+                f"± {within:g} needs a mechanism that the budgets no longer allow",
+                fix=f"--within {self._reach_of(plan):.6g}",
+            )
 
     def run(
         self,
@@ -178,6 +195,7 @@ class Query:
         nano = self._nano(epsilon) if within is None else self._nano_within(within)
         versions = self._versions()
         plan = self._retried(nano, versions, request_id) or self._priced(nano)
+        self._check_reach(plan, within)
         request = self._request(plan, versions, request_id)
         ledger = self.session.ledger
         stored = None if fresh else ledger.find_for(request)
@@ -300,7 +318,10 @@ class Query:
         return high
 
     def _reach(self, epsilon_nano: int) -> float:
-        plan = self._priced(epsilon_nano)
+        plan = self._calibrated(epsilon_nano)[0]
+        return self._reach_of(plan)
+
+    def _reach_of(self, plan: PrivacyPlan) -> float:
         values = [output for output in self.logical.outputs if output.kind == "aggregate"]
         return max(describe.expected_half_width(plan, output) for output in values)
 

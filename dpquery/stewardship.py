@@ -16,8 +16,9 @@ from dpquery.ledger import EACH_BLOCK, Grant, Ledger, Scope, make_steward_key
 from dpquery.noise.conversion import rho_within
 from dpquery.policy import load_policy
 from dpquery.row_test import row_test_of
-from dpquery.session import ledger_path
+from dpquery.session import ledger_path, steward_key_path
 from dpquery.store import Store, create_store, open_store
+from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
@@ -61,11 +62,9 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
 
 def steward(folder: str | Path) -> Steward:
     """The steward's handle on the store at `folder`."""
-    return Steward(open_store(Path(folder)))
-
-
-def steward_key_path(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".steward.key")
+    store = open_store(Path(folder))
+    refuse_shared(steward_key_path(store.folder), "the steward's key")
+    return Steward(store)
 
 
 def check_policy(path: Path) -> Policy:

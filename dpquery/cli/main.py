@@ -28,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard 
 INTERRUPTED = 130
 USAGE = 2
 BUG = 1
+DISK = 5
 
 
 def _version(value: bool) -> None:
@@ -173,14 +174,19 @@ def policy_schema() -> None:
     typer.echo(json.dumps(schema(), indent=2))
 
 
+def _status(ended: SystemExit) -> int:
+    return ended.code if isinstance(ended.code, int) else 0
+
+
 def main() -> NoReturn:
     """Run the command line; every error ends in one message and its exit status."""
     status = 0
     try:
         app(prog_name="dpquery")
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was charged stays charged", err=True)
-        status = INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as ended:
+        status = INTERRUPTED if isinstance(ended, KeyboardInterrupt) else _status(ended)
+        if status == INTERRUPTED:
+            typer.echo("interrupted: an ingest has stored nothing, what a query was charged stays charged", err=True)
     except DpqueryError as error:
         from dpquery.cli.output import show_error
 
@@ -189,6 +195,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         status = BUG
+    except OSError as error:
+        typer.echo(f"DPQ-514  {error.strerror or type(error).__name__}: {error.filename or 'a file'}", err=True)
+        typer.echo("  fix    mend the folder's rights, or free disk space, and run it again", err=True)
+        status = DISK
     except Exception as error:  # noqa: BLE001 - the last stop: a bug must not print what it was holding
         place = error.__traceback__
         while place is not None and place.tb_next is not None:

@@ -60,8 +60,10 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for index, header in enumerate(headers):
         right = index in numeric
-        table.add_column(header, justify="right" if right else "left", no_wrap=right)
+        table.add_column(header, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(text) for text in row))
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(table)
+    console = Console(highlight=False)
+    # A key or a number that is cut is worse than a line that runs over.
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table, soft_wrap=True, crop=False)

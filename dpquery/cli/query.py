@@ -66,7 +66,8 @@ def _text(asked: Asked) -> str:
         try:
             return asked.file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            why = f"{asked.file} cannot be read as UTF-8 text ({type(error).__name__})"
+            missing = isinstance(error, FileNotFoundError)
+            why = f"there is no file {asked.file}" if missing else f"{asked.file} cannot be read as UTF-8 text"
             raise UsageError("DPQ-002", why, fix="name a text file") from None
     return sys.stdin.read() if asked.sql == "-" else asked.sql or ""
 
@@ -98,6 +99,7 @@ def _print_release(release: Release) -> None:
     price = release.cost
     paid = "asked before: free" if release.status == "repeated" else f"spent epsilon {price.epsilon:g}"
     note(f"± covers the noise at 95 %; {paid}; {release.release_id}")
+    note(f"it does not cover bounding ({release.bounding}): where rows were left out, counts and sums are too low")
     if any(cell.endswith("(?)") for row in release.shown_rows() for cell in row):
         note("(?) marks values whose interval is too wide to be of use: spend more, or ask for fewer groups")
     if release.left is not None:

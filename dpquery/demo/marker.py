@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = "DEMO"
+OWN = {MARKER, ".lock", "ledger.sqlite", "manifest.json", "numbers", "policy.toml", "tables", "work"}
+"""What a store consists of; SQLite adds files such as ledger.sqlite-journal."""
+
 TEXT = "A demo store made by `dpquery demo`: every row in it is made up, and the next `dpquery demo` replaces it.\n"
 
 
@@ -36,6 +39,10 @@ def clear(folder: Path) -> None:
         return
     if any(folder.iterdir()) and not is_demo(folder):
         raise StoreError("DPQ-515", f"{folder} exists and is not a demo", fix="name a new folder: dpquery demo DIR")
+    foreign = sorted(path.name for path in folder.iterdir() if path.name.split("-")[0] not in OWN)
+    if foreign:
+        why = f"the demo in {folder} holds what it did not write: {', '.join(foreign[:5])}"
+        raise StoreError("DPQ-515", why, fix="move it away, or name a new folder: dpquery demo DIR")
     shutil.rmtree(folder)
     shutil.rmtree(folder.with_name(folder.name + ".quarantine"), ignore_errors=True)
     for suffix in (".key", ".steward.key"):

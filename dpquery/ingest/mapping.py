@@ -81,6 +81,10 @@ def places(wanted: Sequence[str], header: Sequence[str], file: str) -> tuple[int
     return tuple(names.index(name) for name in wanted)
 
 
+DIGITS_OF_DATA = 4
+"""So many digits in a column's name mean that it is a value."""
+
+
 def clean_name(name: str) -> str:
     """A column's name without the signs that some programs put before a header line."""
     return name.strip().removeprefix("\ufeff").lstrip("# ").strip()
@@ -90,10 +94,21 @@ def _complaint(missing: Iterable[str], names: Sequence[str], file: str) -> str:
     twice = [name for name in missing if name in names]
     if twice:
         return f"{file} has more than one column {', '.join(twice)}"
-    return f"{file} has no column {', '.join(missing)}; it has {', '.join(names[:50]) or 'none'}"
+    lacking = f"{file} has no column {', '.join(missing)}"
+    if not _is_header(names):
+        # What stands there may be a row, and a row holds numbers.
+        return f"{lacking}; its first line does not look like a header"
+    return f"{lacking}; it has {', '.join(names[:50]) or 'none'}"
+
+
+def _is_header(names: Sequence[str]) -> bool:
+    """Whether the first line names columns: names have few digits, numbers and times have many."""
+    return all(sum(sign.isdigit() for sign in name) < DIGITS_OF_DATA for name in names)
 
 
 def _cure(missing: Sequence[str], names: Sequence[str]) -> str:
+    if not _is_header(names):
+        return "put a header line with the columns' names at the top of the file"
     near = [(name, get_close_matches(name, names, 1, 0.5)) for name in missing]
     lines = [f'{name} = {{ ..., from = "{found[0]}" }}' for name, found in near if found and name not in names]
     return "\n".join(lines) or "name the file's own columns in the policy, with from = ..."

@@ -30,7 +30,9 @@ def load_policy(path: Path) -> Policy:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PolicyError("DPQ-301", f"{path} cannot be read as UTF-8 text ({type(error).__name__})") from error
+        missing = isinstance(error, FileNotFoundError)
+        why = f"there is no file {path}" if missing else f"{path} cannot be read as UTF-8 text"
+        raise PolicyError("DPQ-301", why, fix="name a policy file; the demo's is a model to copy") from None
     return parse_policy(text, name=str(path))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from datetime import date
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A name of ours: lower case, digits and `_`, so that it never needs quotes in SQL."""
@@ -15,7 +16,8 @@ PersonName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.
 """An analyst or a group."""
 
 Epsilon = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-Delta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Delta = Annotated[float, Field(ge=0, le=1e-3, allow_inf_nan=False)]
+"""A delta is a chance that the promise fails altogether: a thousandth is already much."""
 
 GRID_STEPS_MAX = 2**31
 """Widest value range, in grid steps: sums over a billion rows then still fit in 64 bits."""
@@ -155,11 +157,20 @@ class Column(_Section):
         return 2.0 ** math.floor(math.log2((self.bounds[1] - self.bounds[0]) / 2**16))
 
 
+def known_zone(name: str) -> str:
+    """`name`, if it is an IANA time zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise fault(f"there is no time zone {name[:64]}", 'zone = "Europe/London", or "UTC"') from None
+    return name
+
+
 class TimeColumn(_Section):
     column: Name = Field(description="our name for it")
     source: str | None = Field(None, alias="from", description="the file's name for it, when it differs")
     format: str = Field("iso", description='"iso", "unix" (seconds), "unix_ms", or a strptime pattern')
-    zone: str = Field("UTC", description="time zone of times that name none")
+    zone: Annotated[str, AfterValidator(known_zone)] = Field("UTC", description="time zone of times that name none")
     grain: Literal["second", "minute", "hour", "day"] = Field("minute", description="finest time that reaches disk")
 
 

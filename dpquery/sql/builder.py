@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -35,6 +36,18 @@ def literal(value: Constant) -> str:
             return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
         case date():
             return f"DATE '{value.isoformat()}'"
+    raise UsageError(
+        "DPQ-002", f"a {type(value).__name__} is no constant", fix="text, a number, a date or a list of them"
+    )
+
+
+def equality(name: str, value: Constant | Sequence[Constant]) -> str:
+    """The test that a column equals a value, or one of several."""
+    if value is None:
+        return f"{named(name)} IS NULL"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{named(name)} IN ({', '.join(literal(member) for member in value)})"
+    return f"{named(name)} = {literal(value)}"
 
 
 def named(name: str) -> str:
@@ -58,11 +71,11 @@ class TableRequest(Generic[Made]):
     aggregates: tuple[str, ...] = ()
     bounds: RequestedBounds | None = None
 
-    def where(self, condition: str = "", **equals: Constant) -> TableRequest[Made]:
-        """Keep rows that meet `condition` (SQL) and whose columns equal the keyword values."""
+    def where(self, condition: str = "", **equals: Constant | Sequence[Constant]) -> TableRequest[Made]:
+        """Keep rows that meet `condition` (SQL) and whose columns equal the keyword values, or one of a list."""
         # On lines of its own, so that a comment in it ends where it does.
         given = (f"(\n{condition}\n)",) if condition else ()
-        tests = tuple(f"{named(k)} IS NULL" if v is None else f"{named(k)} = {literal(v)}" for k, v in equals.items())
+        tests = tuple(equality(name, value) for name, value in equals.items())
         return replace(self, conditions=(*self.conditions, *given, *tests))
 
     def group_by(self, *keys: str) -> TableRequest[Made]:

@@ -86,6 +86,14 @@ def test_another_folder_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+def test_a_demo_with_somebodys_file_in_it_is_not_replaced(tmp_path: Path) -> None:
+    make_demo(tmp_path / "demo", rows=2000, seed=1)
+    (tmp_path / "demo" / "mine.txt").write_text("do not remove")
+    with pytest.raises(StoreError):
+        make_demo(tmp_path / "demo", rows=2000, seed=1)
+    assert (tmp_path / "demo" / "mine.txt").exists()
+
+
 def test_the_average_of_two_owner_rows_is_near_the_truth(tmp_path: Path) -> None:
     """The bins stand for their values well enough: within 5 % of the mean of all rows, at 100,000 rows."""
     steward, _ = make_demo(tmp_path / "demo", rows=100_000, seed=5)

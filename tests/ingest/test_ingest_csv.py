@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpquery.errors import DataError
+from dpquery.ingest import ingest
 from dpquery.ingest.csv_source import CsvSource
 from dpquery.ingest.csv_split import RECORD_BYTES_MAX
 from dpquery.ingest.times import TimeReader
 from dpquery.ingest.values import read_decimal, read_integer
 from dpquery.ingest.zones import local_times, utc_times, zone_named
+from dpquery.store import create_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +166,37 @@ def test_typed_times() -> None:
     assert text.micros[0] == naive.micros[0] == aware.micros[0] == 1782903600_000_000
     assert text.missing.tolist() == [False, True, False]
     assert text.bad.tolist() == naive.bad.tolist() == [False, False, True]
+
+
+def test_a_first_line_of_values_is_not_repeated(tmp_path: Path) -> None:
+    """A file without a header: its first row holds numbers, which no error may."""
+    store = create_store(tmp_path / "s", CALLS_POLICY)
+    (tmp_path / "calls.csv").write_text("07895 192817,07785 745710,2026-01-05T10:00:00Z\n")
+    with pytest.raises(DataError) as caught:
+        ingest(store, [tmp_path / "calls.csv"], table="calls")
+    assert "192817" not in str(caught.value)
+    assert "header" in str(caught.value)
+
+
+CALLS_POLICY = """
+schema = 1
+dataset = "calls"
+version = 1
+[numbers]
+default_region = "GB"
+[tables.calls]
+owners = 2
+parties = { caller = "caller", callee = "callee" }
+[tables.calls.bounds]
+ungrouped = { max_rows = 9 }
+grouped = { max_rows_per_group = 9 }
+[purposes.study]
+text = "Study."
+notice = "v1"
+regime = "opt-out"
+[analysts.ana]
+purposes = ["study"]
+[budgets]
+dataset = { epsilon = 1.0 }
+analysts = { ana = { epsilon = 1.0 } }
+"""

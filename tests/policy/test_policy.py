@@ -58,6 +58,8 @@ FAULTS = [
     ('cell_id = { type = "text"', 'cell_id = { type = "integer"', "these keys are text", 'type = "text"'),
     ("bounds = [0, 4], grid = 0.25", "bounds = [0.1, 0.4], grid = 1", "no two steps", "smaller grid"),
     ("bounds = [0, 4], grid = 0.25", "bounds = [-1e308, 1e308]", "10^15", "bounds ="),
+    ('zone = "UTC"', 'zone = "London"', "no time zone", "Europe/London"),
+    ("\ndataset = { epsilon = 30.0, delta = 1e-6 }", "\ndataset = { epsilon = 30.0, delta = 0.5 }", "0.001", "delta"),
     ("version = 1\n", 'version = "one"\n', "version", "policy schema"),
 ]
 

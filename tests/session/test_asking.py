@@ -200,6 +200,22 @@ def test_within_spends_the_least_that_reaches_it(session: Session) -> None:
         session.sql("SELECT COUNT(*) AS n FROM calls").run(epsilon=1, within=3)
 
 
+def test_within_is_refused_where_only_a_larger_error_fits(session: Session) -> None:
+    query = session.sql("SELECT COUNT(*) AS n FROM calls")
+    with pytest.raises(BudgetRefused):
+        while query.run(epsilon=1.9, fresh=True):
+            continue
+    with pytest.raises(BudgetRefused):
+        query.run(within=9, fresh=True)
+
+
+def test_a_steward_key_that_others_can_read_closes_the_store(made: MadeStore) -> None:
+    made.folder.with_name("store.steward.key").chmod(0o644)
+    with pytest.raises(StoreError) as caught:
+        made.connect()
+    assert caught.value.code == "DPQ-503"
+
+
 def test_who_may_ask_for_what(made: MadeStore) -> None:
     for analyst, purpose, code in (("eve", "network_planning", "DPQ-303"), ("ana", "sales", "DPQ-304")):
         with pytest.raises(NotAllowed) as caught:

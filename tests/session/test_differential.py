@@ -9,6 +9,7 @@ import pytest
 from stores import MadeStore, generous, made_up_calls, make_store
 
 from dpquery.documents import ValueColumn
+from dpquery.errors import UsageError
 from dpquery.session import Session
 
 EPSILON = 1e6
@@ -130,6 +131,10 @@ def test_builder_values_are_data(session: Session) -> None:
     hostile = "x' OR 1 = 1 --"
     query = session.table("calls").where(service=hostile, answered=None).count().query()
     assert hostile in repr(query.logical.where)
+    listed = session.table("calls").where(local_hour=[9, 10]).count().query()
+    assert listed.logical.where == session.sql("SELECT COUNT(*) FROM calls WHERE local_hour IN (9, 10)").logical.where
+    with pytest.raises(UsageError):
+        session.table("calls").where(local_hour=object()).count()  # type: ignore[arg-type]
 
 
 def test_smaller_bounds_may_be_asked_for(session: Session) -> None:
