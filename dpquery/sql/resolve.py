@@ -449,10 +449,7 @@ class _Resolution:
             clamp = ValueRange(given.low, given.high, self._grid(argument))
             if not (clamp.high - clamp.low >= BOUND_WIDTH_MIN and max(abs(clamp.low), abs(clamp.high)) <= BOUND_MAX):
                 raise self.text.refuse("DPQ-102", "bounds are two numbers, the lower first", "=> (0, 3600)", node)
-            if clamp.steps[0] >= clamp.steps[1]:
-                why = "no two whole numbers lie within these bounds"
-                raise self.text.refuse("DPQ-102", why, "=> (0, 3600)", node)
-            return clamp
+            return self._with_steps(clamp, node)
         try:
             found = value_range(argument, self.table.value_ranges)
         except Unbounded as unbounded:
@@ -466,7 +463,16 @@ class _Resolution:
                 call + (steward if unbounded.column else ""),
                 node,
             ) from None
-        return found if found.low < found.high else ValueRange(min(found.low, 0.0), max(found.high, 1.0), found.grid)
+        if found.low >= found.high:  # a constant
+            found = ValueRange(min(found.low, 0.0), max(found.high, 1.0), found.grid)
+        return self._with_steps(found, node)
+
+    def _with_steps(self, clamp: ValueRange, node: exp.Expr) -> ValueRange:
+        """The clamp, given or derived, if two steps of its grid lie within; there is nothing to sum otherwise."""
+        if clamp.steps[0] >= clamp.steps[1]:
+            why = "no two steps of the grid (whole numbers, for whole numbers) lie within the bounds"
+            raise self.text.refuse("DPQ-102", why, "=> (0, 3600)", node)
+        return clamp
 
     def _grid(self, argument: Expression) -> float | None:
         """The grid of an argument whose bounds are given: its own if it is made of whole numbers, else by width."""

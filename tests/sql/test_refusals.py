@@ -69,6 +69,7 @@ REFUSED = [
     ("SELECT service AS a_high, COUNT(*) AS a FROM calls GROUP BY 1", "DPQ-115", None, "a_high_2"),
     ("SELECT SUM(score, contribution_bounds_per_row => (2.2, 2.8)) FROM calls", "DPQ-102", None, "(0, 3600)"),
     ("SELECT SUM(cost, contribution_bounds_per_row => (0, 1e-320)) FROM calls", "DPQ-102", None, "(0, 3600)"),
+    ("SELECT SUM(talk_s * 1e-30) FROM calls", "DPQ-102", "SUM(talk_s * 1e-30)", "(0, 3600)"),
     ("SELECT SUM(talk_s, contribution_bounds_per_row => (9, 1)) FROM calls", "DPQ-102", None, "(0, 3600)"),
     ("SELECT COUNT(talk_s, contribution_bounds_per_row => (0, 1)) FROM calls", "DPQ-108", None, "SUM(talk_s, ...)"),
     (
