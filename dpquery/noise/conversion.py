@@ -17,6 +17,7 @@ CURVE_RHO_MAX = 100.0
 below the curve (Bun, Steinke, TCC 2016, Prop. 1.3)."""
 
 
+@functools.lru_cache(maxsize=4096)
 def epsilon_of(rho: float, delta: float) -> float:
     """Smallest epsilon, rounded up, at which `rho`-zCDP implies (epsilon, delta)-DP."""
     from dpquery.noise.allowlist import gaussian_curve
