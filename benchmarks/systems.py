@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -13,7 +13,7 @@ from benchmarks.data import STORE
 from benchmarks.works import EPSILON, KEY, TABLE
 from dpquery.demo.questions import ANALYST, PURPOSE
 from dpquery.engines.embedded import execute
-from dpquery.engines.scan import StoredRows
+from dpquery.engines.stored import stored_rows
 from dpquery.ledger import Ledger
 from dpquery.noise.sampler import add_noise
 from dpquery.session import connect, ledger_path
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from benchmarks.works import Bounds, Work
     from dpquery.engines.render import Sql
-    from dpquery.engines.scan import RowSource, ScanColumn
+    from dpquery.engines.scan import Batch, RowSource, ScanColumn
     from dpquery.ledger import Charged, ChargeRequest
+    from dpquery.plan.relations import Relation
     from dpquery.session import Query, Session
 
 Counts = dict[str, int]
@@ -113,9 +112,7 @@ class Private:
         start = perf_counter()
         plan = self._query().preview(EPSILON).plan
         planned = perf_counter() - start
-        store = self._session.store
-        files = tuple(file.path for file in store.files(TABLE, plan.bounded.blocks))
-        rows = WatchedRows(StoredRows(store.folder, files, store.number_count))
+        rows = WatchedRows(stored_rows(self._session.store, self._session.catalog, plan))
         start = perf_counter()
         execute(plan, rows)
         end = perf_counter()
@@ -174,15 +171,15 @@ class WatchedRows:
     """Seconds from asking for a batch to having it, summed."""
     ended: float = 0.0
     """The clock when the last batch had been used."""
-    asked: tuple[Sequence[ScanColumn], Sql] | None = field(default=None, repr=False)
+    asked: tuple[Relation, Sequence[ScanColumn], Sql] | None = field(default=None, repr=False)
 
     @property
     def numbers(self) -> int:
         return self.rows.numbers
 
-    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
-        self.asked = (columns, where)
-        stream = self.rows.batches(columns, where)
+    def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
+        self.asked = (relation, columns, where)
+        stream = self.rows.batches(relation, columns, where)
         while True:
             start = perf_counter()
             batch = next(stream, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpquery.catalogue import CATALOGUE
+from dpquery.plan import functions
 from dpquery.policy import model
 
 if TYPE_CHECKING:
@@ -75,7 +76,17 @@ def errors_reference() -> str:
     return "\n\n".join(parts)
 
 
-GENERATED = {"policy.md": policy_reference, "errors.md": errors_reference}
+def functions_reference() -> str:
+    """Every function that a row expression may use, by section."""
+    parts: list[str] = []
+    for section in functions.SECTIONS:
+        rows = [_function(spec) for spec in functions.FUNCTIONS.values() if spec.section == section]
+        head = ["| written | gives | what | bounds | example |", "|---|---|---|---|---|"]
+        parts.append("\n".join([f"## {section}", "", *head, *rows]))
+    return "\n\n".join(parts)
+
+
+GENERATED = {"policy.md": policy_reference, "errors.md": errors_reference, "functions.md": functions_reference}
 """Each page with a generated part, and what writes it."""
 
 
@@ -87,6 +98,23 @@ def renewed(page: Path) -> str:
     if not begin or not end:
         raise SystemExit(f"{page.name} lacks the markers of its generated part")
     return f"{before}{BEGIN}\n\n{GENERATED[page.name]()}\n\n{END}{after}"
+
+
+def _function(spec: functions.FunctionSpec) -> str:
+    words = {
+        "integer": "whole number",
+        "decimal": "number",
+        "alike": "as its arguments",
+        "number": "number, whole if all arguments are",
+        "boolean": "true or false",
+    }
+    if spec.gives in {"integer", "decimal", "number", "alike"}:
+        bounds = "name them" if spec.unbounded else "known"
+    else:
+        bounds = "-"
+    written = ", ".join(f"`{form}`" for form in spec.written)
+    cells = [written, words.get(spec.gives, spec.gives), spec.about, bounds, f"`{spec.example}`"]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _section(title: str, where: str, section: type[BaseModel]) -> str:

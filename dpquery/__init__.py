@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dpquery.stewardship import Steward as Steward
     from dpquery.stewardship import init as init
     from dpquery.stewardship import steward as steward
+    from dpquery.tools.magic import load_ipython_extension as load_ipython_extension
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _HOMES = {
     "Steward": "dpquery.stewardship",
     "connect": "dpquery.session",
     "init": "dpquery.stewardship",
+    "load_ipython_extension": "dpquery.tools.magic",  # IPython's name for what %load_ext calls
     "steward": "dpquery.stewardship",
 }
 

@@ -26,5 +26,5 @@ def numbering_plan(policy: Policy) -> NumberingPlan:
 
 def catalog_of(store: Store) -> Catalog:
     """What can be named in queries over `store`; reads policy, numbering plan and public tables, no private rows."""
-    public = {name: store.public_keys(name) for name, table in store.policy.tables.items() if table.public}
+    public = {name: store.public_rows(name) for name, table in store.policy.tables.items() if table.public}
     return Catalog.build(store.policy, numbering_plan(store.policy), public)

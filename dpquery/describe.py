@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
 from dpquery.noise.conversion import epsilon_of
-from dpquery.plan.query import Average, Sum
+from dpquery.plan.query import Average, Sum, shown
 from dpquery.postprocess import part_half_width
 from dpquery.privacy.calibrate import NANO, PICO
 from dpquery.privacy.measure import DistinctMeasurement, HistogramMeasurement, SumMeasurement
@@ -50,16 +50,27 @@ def column_names(output: Output) -> tuple[str, str, str]:
 
 def columns(plan: PrivacyPlan, *, expected: bool) -> tuple[KeyColumn | ValueColumn, ...]:
     """One entry per output; with `expected`, the error that can be known before anything is spent."""
-    return tuple(_column(plan, output, expected=expected) for output in plan.bounded.logical.outputs)
+    return tuple(_column(plan, output, expected=expected) for output in shown(plan.bounded.logical))
 
 
 def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn | ValueColumn:
     logical = plan.bounded.logical
     if output.kind == "key":
         return KeyColumn(name=output.name, type=_KEY_TYPES[logical.keys[output.index].type])
+    low, high, _ = column_names(output)
+    if output.kind == "expression":
+        return ValueColumn(
+            name=output.name,
+            type="number",
+            unit=output.unit,
+            aggregate=output.sql,
+            low=low,
+            high=high,
+            mechanism=plan.mechanism,
+            scale=None,
+        )
     part = plan.parts[plan.readings[output.index].parts[0]]
     grid = part.measurement.grid if isinstance(part.measurement, SumMeasurement) else 1.0
-    low, high, _ = column_names(output)
     averaged = isinstance(logical.aggregates[output.index], Average)
     return ValueColumn(
         name=output.name,
@@ -129,6 +140,8 @@ def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
 def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
     """The promise, as it is printed with every release."""
     calls = "every row it owns" if len(plan.bounded.parties) < 2 else "every call it made or received"
+    if table.legs_of is not None:
+        calls = "its own half of every call"
     start = f"Adding or removing any one protected phone number, with {calls}, changes the distribution of this release"
     epsilon = plain(Decimal(plan.asked_epsilon) / NANO)
     if plan.mechanism == "laplace":
@@ -141,12 +154,14 @@ def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
 
 
 def _not_protected(table: NamedTable) -> tuple[str, ...]:
+    trace = ("a number's trace in the other party's half of its calls",) if table.legs_of is not None else ()
     people = tuple(
         f"people named in {name}"
-        for name, column in table.policy.columns.items()
+        for name, column in (table.legs_of or table).policy.columns.items()
         if column.type == "text" and not column.selectable
     )
     return (
+        *trace,
         *people,
         "public numbers and lines, and rows that only they are on",
         "the policy: tables, keys, bounds and the period",

@@ -26,7 +26,9 @@ class ValueColumn(_Document):
     low: str = Field(description="name of the column with the interval's lower end")
     high: str = Field(description="name of the column with the interval's upper end")
     mechanism: Literal["laplace", "gaussian"]
-    scale: float = Field(description="scale of the noise, in the unit of the value; of the numerator for averages")
+    scale: float | None = Field(
+        description="scale of the noise, in the unit of the value; of the numerator for averages; null if computed"
+    )
     bounding_bias: float | None = Field(None, description="estimated share lost to bounding; null if none was bought")
     expected_half_width: float | None = Field(None, description="95 % half-width, before anything is spent")
     expected_if_rows: int | None = Field(None, description="rows in a group for which expected_half_width holds")
@@ -99,6 +101,34 @@ class ReleaseDocument(_Document):
     purpose: str
     notice: str
     ledger: LedgerEntry | None
+    versions: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+class DerivedColumn(_Document):
+    name: str
+    role: Literal["value"] = "value"
+    type: Literal["number"] = "number"
+    unit: str | None = None
+    aggregate: str
+    low: str = Field(description="name of the column with the interval's lower end")
+    high: str = Field(description="name of the column with the interval's upper end")
+
+
+class DerivedDocument(_Document):
+    """A ratio within a release, or several releases as one: what `save` writes of them."""
+
+    schema_: Literal["dpquery.derived/1"] = Field("dpquery.derived/1", alias="schema")
+    derived: Literal["ratio", "combined"]
+    releases: tuple[str, ...]
+    columns: tuple[Annotated[KeyColumn | DerivedColumn, Field(discriminator="role")], ...]
+    rows: tuple[dict[str, Any], ...]
+    interval: Interval
+    cost: Cost = Field(description="what the releases have cost together; deriving adds nothing")
+    guarantee: Guarantee
+    purpose: str
+    notice: str
+    ledger: tuple[LedgerEntry, ...]
     versions: dict[str, str]
     warnings: tuple[str, ...]
 
@@ -228,6 +258,7 @@ class TablesDocument(_Document):
 
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
+    "derived": DerivedDocument,
     "budget": BudgetDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dpquery.noise.tails import deviations
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-
-DEVIATIONS = 2.1184
-"""Standard deviations that hold 95 % of a weighted sum of independent Laplace or Gaussian noises.
-
-One Laplace needs ln(20) / sqrt(2) = 2.118; a Gaussian 1.960; sums of several lie between (checked in the tests).
-"""
+"""Confidence of every interval, unless another is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +53,14 @@ def ratio(
     variance_denominator: NDArray[np.float64] | float,
     covariance: NDArray[np.float64] | float,
     limits: tuple[float, float],
+    confidence: float = CONFIDENCE,
 ) -> Estimates:
     """Numerator / denominator with Fieller's interval, within `limits`.
 
     The interval holds every r with (A - r B)^2 <= z^2 Var(A - r B): a quadratic in r (Fieller, JRSS B 16, 1954).
     Where the denominator does not stand out from its noise, it is the whole of `limits` and the value their middle.
     """
-    square = DEVIATIONS**2
+    square = deviations(confidence) ** 2
     a = denominator**2 - square * variance_denominator
     b = numerator * denominator - square * covariance
     c = numerator**2 - square * variance_numerator

@@ -21,40 +21,43 @@ if TYPE_CHECKING:
     from dpquery.privacy.measure import Reading
 
 
-def estimates(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> tuple[intervals.Estimates, ...]:
+def estimates(
+    plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: float = intervals.CONFIDENCE
+) -> tuple[intervals.Estimates, ...]:
     """One value and interval per cell for each aggregate; `noisy` holds an array (cells, width) per part."""
     return tuple(
-        _read(plan, reading, index, [noisy[i] for i in reading.parts]) for index, reading in enumerate(plan.readings)
+        _read(plan, reading, index, [noisy[i] for i in reading.parts], confidence)
+        for index, reading in enumerate(plan.readings)
     )
 
 
 def _read(
-    plan: PrivacyPlan, reading: Reading, aggregate: int, noisy: Sequence[NDArray[np.int64]]
+    plan: PrivacyPlan, reading: Reading, aggregate: int, noisy: Sequence[NDArray[np.int64]], confidence: float
 ) -> intervals.Estimates:
     parts = [plan.parts[i] for i in reading.parts]
     match reading.kind:
         case "count" | "distinct":
-            return intervals.around(noisy[0][:, 0], part_half_width(parts[0]))
+            return intervals.around(noisy[0][:, 0], part_half_width(parts[0], confidence))
         case "sum":
-            return _sum(parts[0], noisy[0][:, 0])
+            return _sum(parts[0], noisy[0][:, 0], confidence)
         case "mean":
-            return _mean(plan, aggregate, parts, noisy)
+            return _mean(plan, aggregate, parts, noisy, confidence)
         case "histogram mean":
-            return _histogram_mean(plan, aggregate, parts[0], noisy[0])
+            return _histogram_mean(plan, aggregate, parts[0], noisy[0], confidence)
         case _:
             assert_never(reading.kind)
 
 
-def part_half_width(part: CalibratedMeasurement) -> int:
-    """95 % half-width of each integer of a part."""
-    return half_width(part.mechanism, part.scale, intervals.CONFIDENCE)
+def part_half_width(part: CalibratedMeasurement, confidence: float = intervals.CONFIDENCE) -> int:
+    """Half-width of each integer of a part."""
+    return half_width(part.mechanism, part.scale, confidence)
 
 
-def _sum(part: CalibratedMeasurement, noisy: NDArray[np.int64]) -> intervals.Estimates:
+def _sum(part: CalibratedMeasurement, noisy: NDArray[np.int64], confidence: float) -> intervals.Estimates:
     if not isinstance(part.measurement, SumMeasurement):
         broken("a sum is read off a sum")
     grid = part.measurement.grid
-    whole = intervals.around(noisy, part_half_width(part))
+    whole = intervals.around(noisy, part_half_width(part, confidence))
     if grid == 1.0:
         return whole
     return whole.times(grid)
@@ -68,7 +71,11 @@ def _limits(plan: PrivacyPlan, aggregate: int) -> tuple[float, float]:
 
 
 def _mean(
-    plan: PrivacyPlan, aggregate: int, parts: Sequence[CalibratedMeasurement], noisy: Sequence[NDArray[np.int64]]
+    plan: PrivacyPlan,
+    aggregate: int,
+    parts: Sequence[CalibratedMeasurement],
+    noisy: Sequence[NDArray[np.int64]],
+    confidence: float,
 ) -> intervals.Estimates:
     """Centre + (centred sum) / count; the interval moves with the centre."""
     total, count = parts
@@ -83,12 +90,13 @@ def _mean(
         variance_denominator=standard_deviation(count.mechanism, count.scale) ** 2,
         covariance=0.0,
         limits=(low - centre, high - centre),
+        confidence=confidence,
     )
     return centred.plus(centre)
 
 
 def _histogram_mean(
-    plan: PrivacyPlan, aggregate: int, part: CalibratedMeasurement, noisy: NDArray[np.int64]
+    plan: PrivacyPlan, aggregate: int, part: CalibratedMeasurement, noisy: NDArray[np.int64], confidence: float
 ) -> intervals.Estimates:
     """Mean of the bins' representatives weighted by their noisy counts."""
     measurement = part.measurement
@@ -103,4 +111,5 @@ def _histogram_mean(
         variance_denominator=variance * len(values),
         covariance=variance * float(values.sum()),
         limits=_limits(plan, aggregate),
+        confidence=confidence,
     )

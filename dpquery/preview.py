@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.describe import bounding_in_words, columns, cost, guarantee, plan_summary, versions_in_use
 from dpquery.documents import ReleaseDocument, ValueColumn
-from dpquery.release import number_text
+from dpquery.faces.words import number_text
 
 if TYPE_CHECKING:
     from dpquery.documents import Left

@@ -10,7 +10,7 @@ from dpquery.engines.render import condition
 from dpquery.errors import PolicyError, QueryRefused
 from dpquery.plan.catalog import Catalog, NumberingPlan
 from dpquery.plan.expressions import Comparison, Expression, InList, Value, children
-from dpquery.sql.resolve import resolve_row_test
+from dpquery.sql.row_tests import resolve_row_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

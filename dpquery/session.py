@@ -11,36 +11,42 @@ from typing import TYPE_CHECKING, Any, Self
 from dpquery import describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
+from dpquery.answer import answer
 from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.embedded import execute
-from dpquery.engines.scan import StoredRows
+from dpquery.engines.stored import stored_rows
 from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
+from dpquery.plan.query import shown
+from dpquery.plan.relations import tables_of
 from dpquery.preview import Preview
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
-from dpquery.release import Release, answer
+from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
-from dpquery.sql.resolve import OUTPUTS_MAX, resolve
+from dpquery.sql.outputs import OUTPUTS_MAX
+from dpquery.sql.parameters import parameters
+from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
 from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from dpquery.ledger import Charged
     from dpquery.plan.catalog import Catalog, NamedTable
+    from dpquery.plan.expressions import Constant, Value
     from dpquery.plan.query import LogicalPlan, RequestedBounds
 
 CONSENT_VERSION = 1
@@ -81,13 +87,14 @@ class Session:
     analyst: str
     purpose: str
 
-    def sql(self, text: str, params: None = None) -> Query:
-        """The query `text`, checked; free. QueryRefused says what to write instead."""
+    def sql(self, text: str, params: Mapping[str, Constant] | None = None) -> Query:
+        """The query `text`, checked; free. QueryRefused says what to write instead.
+
+        `params` are the values of `:name` or `$name` in the text, as Python values: they take the place of literals.
+        """
         if not isinstance(text, str):
             raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
-        if params is not None:
-            raise UsageError("DPQ-113", "parameters are not supported", fix="write the values themselves")
-        return self._query(text, None)
+        return self._query(text, None, parameters(params or {}))
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
@@ -113,11 +120,14 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _query(self, text: str, bounds: RequestedBounds | None) -> Query:
+    def _query(self, text: str, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None) -> Query:
         allowed = frozenset(self.store.policy.purposes[self.purpose].sensitive)
-        logical = resolve(text, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds)
-        check_table(self.store.policy, self.purpose, logical.table)
-        bound(logical, self.catalog.tables[logical.table])  # refuses what no epsilon could answer
+        logical = resolve(
+            text, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds, parameters=values or {}
+        )
+        for table in dict.fromkeys((logical.table, *tables_of(logical.relation))):
+            check_table(self.store.policy, self.purpose, table)
+        bound(logical, self.catalog)  # refuses what no epsilon could answer
         return Query(self, logical)
 
 
@@ -228,16 +238,10 @@ class Query:
 
     def _measure(self, plan: PrivacyPlan) -> tuple[NDArray[np.int64], ...]:
         """The one path from private rows to noisy integers."""
-        store = self.session.store
-        files = tuple(file.path for file in store.files(self.logical.table, self._file_blocks(plan)))
-        exact = execute(plan, StoredRows(store.folder, files, store.number_count)).open_for_noise()
+        exact = execute(plan, stored_rows(self.session.store, self.session.catalog, plan)).open_for_noise()
         return tuple(
             add_noise(part.mechanism, part.scale, values) for part, values in zip(plan.parts, exact, strict=True)
         )
-
-    def _file_blocks(self, plan: PrivacyPlan) -> tuple[str, ...]:
-        """Only files of the blocks that were charged are read: the predicate `block IN (...)` of the plan."""
-        return plan.bounded.blocks
 
     def _retried(self, epsilon_nano: int, versions: Versions, request_id: str | None) -> PrivacyPlan | None:
         """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
@@ -267,7 +271,7 @@ class Query:
     def _calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
         limits = self.session.store.policy.limits
         return calibrate(
-            bound(self.logical, self.table),
+            bound(self.logical, self.session.catalog),
             epsilon_nano,
             delta_release=limits.delta_release,
             gaussian_allowed=limits.gaussian,
@@ -322,7 +326,11 @@ class Query:
         return self._reach_of(plan)
 
     def _reach_of(self, plan: PrivacyPlan) -> float:
-        values = [output for output in self.logical.outputs if output.kind == "aggregate"]
+        values = [output for output in shown(self.logical) if output.kind == "aggregate"]
+        if not values:
+            raise UsageError(
+                "DPQ-002", "within is about aggregates, and these are computed from them", fix="epsilon=0.5"
+            )
         return max(describe.expected_half_width(plan, output) for output in values)
 
     def _versions(self) -> Versions:

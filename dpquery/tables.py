@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dpquery.documents import TableColumn, TableEntry, TablesDocument
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from dpquery.plan.catalog import Catalog, NamedColumn, NamedTable
 
 
@@ -22,23 +25,29 @@ def tables_document(catalog: Catalog) -> TablesDocument:
 
 
 def _table(table: NamedTable) -> TableEntry:
-    period = table.policy.period
+    days = _days(table)
     return TableEntry(
         name=table.name,
         public=table.policy.public,
-        owners=table.policy.owners,
-        period=None if period is None else (period[0].isoformat(), period[1].isoformat()),
+        owners=table.owners,
+        period=None if days is None else (days[0].isoformat(), days[1].isoformat()),
         parties=table.parties,
         columns=tuple(_column(column, table) for column in table.columns.values()),
     )
 
 
+def _days(table: NamedTable) -> tuple[date, date] | None:
+    """First and last day of the declared period."""
+    if table.period is None:
+        return None
+    return table.period.start.date(), (table.period.end - timedelta(days=1)).date()
+
+
 def _column(column: NamedColumn, table: NamedTable) -> TableColumn:
-    from_period = column.name == "day" and column.type == "date" and table.period is not None
     keys = len(column.keys) if column.keys is not None else None
-    if from_period and table.policy.period is not None:
-        first, last = table.policy.period
-        keys = (last - first).days + 1
+    days = _days(table)
+    if column.name == "day" and column.type == "date" and days is not None:
+        keys = (days[1] - days[0]).days + 1
     return TableColumn(
         name=column.name,
         type=column.type,

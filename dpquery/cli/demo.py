@@ -6,12 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from dpquery.catalog import catalog_of
 from dpquery.cli.output import note, print_table
 from dpquery.demo.questions import ANALYST, PURPOSE, QUESTIONS
 from dpquery.demo.store import make_demo
 from dpquery.demo.truth import truth
 from dpquery.describe import column_names
-from dpquery.release import number_text
+from dpquery.faces.words import number_text
+from dpquery.plan.query import shown
 from dpquery.session import connect
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def run_demo(folder: Path, *, rows: int, seed: int) -> None:
     with connect(folder, analyst=ANALYST, purpose=PURPOSE) as session:
         for number, question in enumerate(QUESTIONS, start=1):
             release = session.sql(question.sql).run(epsilon=question.epsilon)
-            _show(number, question, release, truth(steward.store, release.plan))
+            _show(number, question, release, truth(steward.store, catalog_of(steward.store), release.plan))
     asker = f"--analyst {ANALYST} --purpose {PURPOSE} --epsilon 0.5"
     print(f'Ask your own:\n  dpquery query {folder} "SELECT COUNT(*) FROM calls" {asker}')
     print(f"See what is left:\n  dpquery budget {folder}")
@@ -42,10 +44,10 @@ def run_demo(folder: Path, *, rows: int, seed: int) -> None:
 
 def _show(number: int, question: Question, release: Release, found: Truth) -> None:
     """Question, answer with intervals, price and what is left; noise and bounding loss apart."""
-    outputs = release.plan.bounded.logical.outputs
+    outputs = shown(release.plan.bounded.logical)
     print(f"{number}. {question.words}\n   {question.sql}")
     headers = [o.name + (f" ({o.unit})" if o.unit and o.unit != "calls" else "") for o in outputs]
-    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind == "aggregate")
+    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind != "key")
     print_table(headers, release.shown_rows(), numeric=numeric)
     left = release.left
     remaining = f"{left.epsilon:g}" if left is not None else "not shown (a shared budget decides)"
@@ -62,7 +64,7 @@ def _noise(release: Release, found: Truth) -> list[str]:
     keys = {k.name: _key_value(release, found.median_cell, k.index) for k in logical.outputs if k.kind == "key"}
     row = next(r for r in release.answer.rows() if all(r[name] == value for name, value in keys.items()))
     shares = []
-    for output in logical.outputs:
+    for output in shown(logical):
         if output.kind == "aggregate":
             low, high, _ = column_names(output)
             value = row[output.name]

@@ -116,6 +116,9 @@ def query(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="read the query from a file")] = None,
     epsilon: Annotated[float | None, typer.Option(help="privacy loss to spend; default: the policy's")] = None,
     within: Annotated[float | None, typer.Option(help="spend the least that gives this 95 % half-width")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="the value of :name; again for each parameter")
+    ] = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="rows as CSV on standard output")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="price and expected error; spends nothing")] = False,
@@ -125,7 +128,8 @@ def query(
     """Ask one question."""
     from dpquery.cli.query import Asked, run_query
 
-    run_query(folder, Asked(sql, file, analyst, purpose, epsilon, within, json, csv, dry_run, fresh, request_id))
+    given = tuple(param or ())
+    run_query(folder, Asked(sql, file, analyst, purpose, epsilon, within, given, json, csv, dry_run, fresh, request_id))
 
 
 @app.command()

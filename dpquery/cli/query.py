@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from dpquery.cli.output import note, print_table
 from dpquery.errors import UsageError
-from dpquery.release import json_value
+from dpquery.faces.words import json_value
+from dpquery.plan.query import shown
 from dpquery.session import connect
+from dpquery.sql.parameters import typed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dpquery.plan.expressions import Constant
     from dpquery.release import Release
     from dpquery.session import Query
 
@@ -29,6 +32,7 @@ class Asked:
     purpose: str
     epsilon: float | None
     within: float | None
+    param: tuple[str, ...]
     json: bool
     csv: bool
     dry_run: bool
@@ -40,7 +44,7 @@ def run_query(folder: Path, asked: Asked) -> None:
     """Ask, and print the answer alone on standard output; price, promise and warnings go to standard error."""
     text = _text(asked)
     with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
-        query = session.sql(text)
+        query = session.sql(text, params=_params(asked.param))
         if asked.dry_run:
             preview = query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
             print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))
@@ -72,6 +76,17 @@ def _text(asked: Asked) -> str:
     return sys.stdin.read() if asked.sql == "-" else asked.sql or ""
 
 
+def _params(given: tuple[str, ...]) -> dict[str, Constant]:
+    """The values of `--param name=value`, each typed by how it looks."""
+    found: dict[str, Constant] = {}
+    for item in given:
+        name, separator, text = item.partition("=")
+        if not separator or name.strip() in found:
+            raise UsageError("DPQ-002", "a parameter is NAME=VALUE, each name once", fix="--param d=2026-01-05")
+        found[name.strip()] = typed(text)
+    return found
+
+
 def _agreed(query: Query, asked: Asked) -> bool:
     """Whether to spend: asked only on a terminal, and only if no loss was named."""
     if asked.epsilon is not None or asked.within is not None or not sys.stdin.isatty():
@@ -91,10 +106,10 @@ def _print_csv(release: Release) -> None:
 
 
 def _print_release(release: Release) -> None:
-    outputs = release.plan.bounded.logical.outputs
+    outputs = shown(release.plan.bounded.logical)
     units = [f" ({o.unit})" if o.unit and o.unit != release.plan.bounded.logical.table else "" for o in outputs]
     headers = [output.name + unit for output, unit in zip(outputs, units, strict=True)]
-    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind == "aggregate")
+    numeric = frozenset(i for i, output in enumerate(outputs) if output.kind != "key")
     print_table(headers, release.shown_rows(), numeric=numeric)
     price = release.cost
     paid = "asked before: free" if release.status == "repeated" else f"spent epsilon {price.epsilon:g}"

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpquery.demo.marker import ensure_demo
-from dpquery.engines import render
+from dpquery.engines import relations, render
 from dpquery.engines.embedded import execute
-from dpquery.engines.scan import StoredRows, connection
+from dpquery.engines.scan import connection
+from dpquery.engines.stored import stored_rows
 from dpquery.privacy.measure import CountMeasurement, HistogramMeasurement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dpquery.plan.catalog import Catalog
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.store import Store
 
@@ -40,17 +42,17 @@ class Truth:
         return 1.0 - int(self.kept[self.median_cell]) / rows if rows else 0.0
 
 
-def truth(store: Store, plan: PrivacyPlan) -> Truth:
+def truth(store: Store, catalog: Catalog, plan: PrivacyPlan) -> Truth:
     """Exact rows per cell of a plan over a demo store, before and after bounding."""
     ensure_demo(store.folder)
     logical = plan.bounded.logical
-    files = [file.path for file in store.files(logical.table, plan.bounded.blocks)]
+    source = stored_rows(store, catalog, plan)
     rows = np.zeros(plan.bounded.cells, np.int64)
     where = render.condition(logical.where)
     query = render.sql(
-        "SELECT {} AS cell, COUNT(*) AS n FROM read_parquet({}) WHERE {} GROUP BY 1",
+        "SELECT {} AS cell, COUNT(*) AS n FROM ({}) WHERE {} GROUP BY 1",
         render.cell(logical.keys),
-        render.Sql("?", ([str(f.resolve()) for f in files],)),
+        relations.rows(logical.relation, source.table),
         where,
     )
     with connection(store.folder) as con:
@@ -60,5 +62,5 @@ def truth(store: Store, plan: PrivacyPlan) -> Truth:
     histogram = next((p for p in plan.parts if isinstance(p.measurement, HistogramMeasurement)), None)
     counted = next((p for p in plan.parts if isinstance(p.measurement, CountMeasurement)), None)
     part = counted or histogram or replace(plan.parts[0], measurement=CountMeasurement(None))
-    exact = execute(replace(plan, parts=(part,)), StoredRows(store.folder, tuple(files), store.number_count))
+    exact = execute(replace(plan, parts=(part,)), source)
     return Truth(rows, exact.open_for_noise()[0].sum(axis=1))

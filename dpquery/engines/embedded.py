@@ -21,6 +21,8 @@ from dpquery.engines import render
 from dpquery.engines.exact import ExactTable
 from dpquery.engines.scan import ScanColumn
 from dpquery.errors import broken, ensure
+from dpquery.plan.query import CountNumbers
+from dpquery.plan.relations import has_lot
 from dpquery.privacy.measure import CountMeasurement, DistinctMeasurement, HistogramMeasurement, SumMeasurement
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class _Scan:
         logical = self.plan.bounded.logical
         self.columns = [ScanColumn("place", render.identifier("place"))]
         self.columns += [ScanColumn(f"party{i}", render.identifier(p)) for i, p in enumerate(self.plan.bounded.parties)]
-        self.columns.append(ScanColumn("cell", render.cell(logical.keys)))
+        if has_lot(logical.relation):
+            self.columns.append(ScanColumn("lot", render.identifier("lot")))
+        by_rows = any(isinstance(a, CountNumbers) and a.by_rows for a in logical.aggregates)
+        self.columns.append(ScanColumn("cell", render.cell(() if by_rows else logical.keys)))
         for index, part in enumerate(self.plan.parts):
             column = _value_column(part.measurement)
             if column is not None:
@@ -67,7 +72,14 @@ class _Scan:
         self.where = render.condition(logical.where)
 
     def batches(self) -> Iterator[Batch]:
-        yield from self.source.batches(self.columns, self.where)
+        yield from self.source.batches(self.plan.bounded.logical.relation, self.columns, self.where)
+
+    def lots(self, batch: Batch) -> NDArray[np.uint32]:
+        """What decides which rows of a number stay: 32 bits of the row's keyed hash, or of a per-number row's own."""
+        if "lot" in batch:
+            return batch["lot"].astype(np.uint32, copy=False)
+        place = batch["place"].astype(np.uint64, copy=False)
+        return ((place >> np.uint64(8)) & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
     def parties(self, batch: Batch) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Codes of both parties; a table with one party has nobody on the other side."""
@@ -118,7 +130,7 @@ def _one_owner(plan: PrivacyPlan, scan: _Scan) -> tuple[NDArray[np.int64], ...]:
         owner = np.maximum(first, second)
         # Negative codes name numbers that nobody owns, so the larger code is the owner if there is one.
         ensure(not bool(np.any((first >= 0) & (second >= 0) & (first != second))), "each row has at most one owner")
-        lot = ((batch["place"].astype(np.uint64, copy=False) >> np.uint64(8)) & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        lot = scan.lots(batch)
         rows.add(
             owner,
             batch["cell"].astype(np.int32, copy=False),

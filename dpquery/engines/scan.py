@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import duckdb
 import numpy as np
 
+from dpquery.engines.relations import rows
 from dpquery.engines.render import CLAMP_MACRO, Sql, join, sql
 from dpquery.errors import EngineError, ensure
+from dpquery.plan.relations import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from dpquery.plan.relations import Relation
+
+Batch: TypeAlias = "dict[str, NDArray[Any]]"
+"""Streamed columns by name."""
 
 BATCH_ROWS = 262_144
 """Rows per Arrow batch handed to a kernel."""
@@ -64,14 +71,14 @@ def connection(folder: Path, *, memory_limit: str | None = None) -> Iterator[duc
 
 
 class RowSource(Protocol):
-    """Where the private rows of one table come from."""
+    """Where private rows come from."""
 
     @property
     def numbers(self) -> int:
         """How many numbers the rows' codes go up to."""
 
-    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
-        """The columns of the rows that meet `where`, without NULLs, in the store's order; again at each call."""
+    def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
+        """The columns of the relation's rows that meet `where`, without NULLs, by place; again at each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +86,43 @@ class StoredRows:
     """Rows in the files of a store, which are in the store's order: by batch, block and place."""
 
     folder: Path
-    files: tuple[Path, ...]
+    files: Mapping[str, tuple[Path, ...]]
+    """The files of each table that a request reads."""
     numbers: int
+    empty: Mapping[str, Sql] = field(default_factory=dict)
+    """What stands for a table that has no files."""
 
-    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
-        """Each file streamed in turn, with its order checked."""
+    def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
+        """Rows of one table file by file, in the order they have there; any other relation sorted as a whole."""
         with connection(self.folder) as con:
-            for file in self.files:
-                yield from stream(con, Sql("read_parquet(?)", (str(file.resolve()),)), columns, where)
+            if isinstance(relation, Stored):
+                for file in self.files[relation.table]:
+                    yield from stream(con, Sql("read_parquet(?)", (str(file.resolve()),)), columns, where)
+            else:
+                source = sql("({})", rows(relation, self.table))
+                yield from stream(con, source, columns, where, sort=True)
+
+    def table(self, name: str) -> Sql:
+        """What stands in FROM for a stored table."""
+        files = self.files[name]
+        if not files:
+            return self.empty[name]
+        return Sql("read_parquet(?)", ([str(file.resolve()) for file in files],))
 
 
 def stream(
-    con: duckdb.DuckDBPyConnection, rows: Sql, columns: Sequence[ScanColumn], where: Sql
-) -> Iterator[dict[str, NDArray[Any]]]:
-    """Batches of the columns of `rows` (what stands in FROM) that meet `where`, in their own order.
+    con: duckdb.DuckDBPyConnection, source: Sql, columns: Sequence[ScanColumn], where: Sql, *, sort: bool = False
+) -> Iterator[Batch]:
+    """Batches of the columns of `source` (what stands in FROM) that meet `where`, in their own order.
 
+    With `sort`, for relations whose order the engine may disturb, by place and then by every other column: an order
+    that depends on the rows' own content.
     The first column must be `place`: its order is checked as it streams, since the bounding rules rely on it.
     Engine errors become EngineError without the engine's text, which may quote rows.
     """
     ensure(bool(columns) and columns[0].name == "place", "a scan streams the row's place first")
     selected = join(", ", [sql(f"{{}} AS {column.name}", column.sql) for column in columns])
-    query = sql("SELECT {} FROM {} WHERE {}", selected, rows, where)
+    query = sql("SELECT {} FROM {} WHERE {}" + (" ORDER BY ALL" if sort else ""), selected, source, where)
     last = 0
     failure: str | None = None
     try:

@@ -34,6 +34,23 @@ def half_width(mechanism: str, scale: float, confidence: float) -> int:
     return width
 
 
+def deviations(confidence: float) -> float:
+    """Standard deviations z with P(|S| <= z sd(S)) >= `confidence`, S any weighted sum of independent noises.
+
+    A Laplace variable is a Gaussian with an exponential variance, so S is a Gaussian whose variance V is a mean of
+    exponentials and ones. P(|S| <= z) averages a function of V that is convex above z^2 / 3 and concave below: at low
+    confidence the least spread V (one Gaussian) covers least, at high confidence the most spread one (one Laplace).
+    Only where the two change places, near 0.907, sums in between need more, by at most 0.06 %: there, 0.2 % are added.
+    That no other weights need more was found by inverting characteristic functions numerically, as the tests do.
+    """
+    ensure(0.5 <= confidence <= 0.99999, "confidence lies between 0.5 and 0.99999")
+    beta = 1.0 - confidence
+    laplace = math.log(1.0 / beta) / math.sqrt(2.0)
+    gaussian = NormalDist().inv_cdf(1.0 - beta / 2.0)
+    margin = 1.002 if 0.9 < confidence < 0.92 else 1.0
+    return math.ceil(max(laplace, gaussian) * margin * 1e4) / 1e4
+
+
 def standard_deviation(mechanism: str, scale: float) -> float:
     """Standard deviation of one noisy integer; for Laplace sqrt(2 r) / (1 - r), for Gaussian at most the scale."""
     if mechanism == "laplace":

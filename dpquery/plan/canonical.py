@@ -21,7 +21,7 @@ def canonical(value: object) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if f.compare]
-        return [type(value).__name__, *(canonical(getattr(value, f.name)) for f in fields)]
+        return [type(value).__name__, *(_field(f.name, getattr(value, f.name)) for f in fields)]
     match value:
         case None | bool() | int() | str():
             return value
@@ -33,6 +33,16 @@ def canonical(value: object) -> Any:
             return [canonical(item) for item in value]
         case _:
             broken(f"{type(value).__name__} has no canonical form")
+
+
+CONJUNCTIONS = {"where", "having"}
+"""Fields whose conditions must all hold, in whatever order they were written."""
+
+
+def _field(name: str, value: object) -> Any:
+    if name in CONJUNCTIONS and isinstance(value, tuple):
+        return in_any_order(value)
+    return canonical(value)
 
 
 def sort_key(value: object) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dpquery.plan.keys import TimeRange
 from dpquery.plan.ranges import ValueRange
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 NUMBER_KINDS = ("protected", "org", "service", "withheld")
 """Values of `<party>_kind`: somebody's number, the organisation's line, a number nobody owns, not shown."""
+
+
+PublicRows: TypeAlias = "Mapping[str, Mapping[str, tuple[Constant, ...]]]"
+"""Public tables by name, each column by column, in the order of their keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +47,52 @@ class NamedColumn:
     unit: str | None = None
     selectable: bool = True
     sensitive: bool = False
+    declared: str = ""
+    """Its name in the policy, as `table.column`."""
+    capped: bool = False
+    """Whether values above the last key stand for it: a number's rows are counted up to the policy's bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedTable:
+    """A table of the policy. `legs_of` is set for a view with a row per party of each row of that table."""
+
     name: str
     policy: Table
     columns: Mapping[str, NamedColumn]
+    legs_of: NamedTable | None = None
+    public_rows: Mapping[str, tuple[Constant, ...]] = field(default_factory=dict, repr=False)
+    """Values of a public table, column by column."""
 
     @property
     def parties(self) -> tuple[str, ...]:
-        return self.policy.party_names
+        return (LEGS_PARTY,) if self.legs_of is not None else self.policy.party_names
+
+    @property
+    def owners(self) -> int | None:
+        """Most protected numbers a row may have; None for public tables."""
+        return 1 if self.legs_of is not None else self.policy.owners
 
     @property
     def time_column(self) -> str | None:
+        if self.legs_of is not None:
+            return self.legs_of.time_column
         return self.policy.time.column if self.policy.time is not None else None
+
+    @property
+    def by_month(self) -> bool:
+        """Whether budgets are held per month of the rows' own time."""
+        return self.policy.block == "month"
 
     @property
     def period(self) -> TimeRange | None:
         """The declared period as times (UTC), last day included."""
+        if self.legs_of is not None:
+            return self.legs_of.period
         if self.policy.period is None:
             return None
         first, last = self.policy.period
         return TimeRange(datetime.combine(first, time()), datetime.combine(last, time()) + timedelta(days=1))
-
-    @property
-    def value_ranges(self) -> dict[str, ValueRange]:
-        """Bounds of the columns that have any."""
-        return {name: column.bounds for name, column in self.columns.items() if column.bounds is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +101,55 @@ class Catalog:
     tables: Mapping[str, NamedTable]
 
     @classmethod
-    def build(cls, policy: Policy, plan: NumberingPlan, public_keys: Mapping[str, tuple[str, ...]]) -> Catalog:
-        """Name everything in `policy`; `public_keys` holds the key values of each public table."""
-        return cls(policy, {name: _table(name, table, plan, public_keys) for name, table in policy.tables.items()})
+    def build(cls, policy: Policy, plan: NumberingPlan, public_rows: PublicRows) -> Catalog:
+        """Name everything in `policy`; `public_rows` holds the values of each public table by column."""
+        stored = {n: _table(n, policy, plan, public_rows) for n, t in policy.tables.items() if t.legs_of is None}
+        named = {
+            n: stored[n] if t.legs_of is None else _legs(n, t, stored[t.legs_of]) for n, t in policy.tables.items()
+        }
+        return cls(policy, named)
 
 
-def _table(name: str, table: Table, plan: NumberingPlan, public_keys: Mapping[str, tuple[str, ...]]) -> NamedTable:
+def _table(name: str, policy: Policy, plan: NumberingPlan, public_rows: PublicRows) -> NamedTable:
+    table = policy.tables[name]
     columns = {party: NamedColumn(party, "text", "party", selectable=False) for party in table.party_names}
     for column_name, column in table.columns.items():
-        columns[column_name] = _declared(column_name, column, public_keys)
+        columns[column_name] = _declared(column_name, column, policy, public_rows)
     if table.time is not None:
         columns[table.time.column] = NamedColumn(table.time.column, "timestamp", "time")
     for derived in table.derived_names:
         columns[derived] = _derived(derived, plan)
-    return NamedTable(name, table, columns)
+    owned = {column_: replace(named, declared=f"{name}.{column_}") for column_, named in columns.items()}
+    return NamedTable(name, table, owned, public_rows=public_rows.get(name, {}) if table.public else {})
 
 
-def _declared(name: str, column: Column, public_keys: Mapping[str, tuple[str, ...]]) -> NamedColumn:
+LEGS_PARTY = "owner"
+"""The one party of a legs view: whose half of the row it is."""
+
+LEGS_DERIVED = {"region": "region", "country": "country", "own_number_type": "type"}
+"""What a leg says of its owner's number, and the ending of the column it comes from."""
+
+
+def _legs(name: str, table: Table, source: NamedTable) -> NamedTable:
+    columns = {LEGS_PARTY: NamedColumn(LEGS_PARTY, "text", "party", selectable=False)}
+    columns["role"] = NamedColumn("role", "text", "value", source.parties, "policy")
+    for carried in table.carries:
+        columns[carried] = source.columns[carried]
+    first = source.parties[0]
+    for derived, ending in LEGS_DERIVED.items():
+        columns[derived] = replace(source.columns[f"{first}_{ending}"], name=derived)
+    if source.time_column is not None:
+        for moment in (source.time_column, "day", "local_hour", "local_dow"):
+            columns[moment] = source.columns[moment]
+    return NamedTable(name, table, columns, legs_of=source)
+
+
+def _declared(name: str, column: Column, policy: Policy, public_rows: PublicRows) -> NamedColumn:
     keys: tuple[Constant, ...] | None
     match column.keys:
         case KeysFromTable(table=table):
-            keys, origin = public_keys.get(table, ()), f"public table {table}"
+            own = policy.tables[table].key
+            keys, origin = public_rows.get(table, {}).get(own or "", ()), f"public table {table}"
         case KeyRange(low=low, high=high):
             keys, origin = tuple(range(low, high + 1)), "policy"
         case None:

@@ -15,7 +15,7 @@ Constant: TypeAlias = int | float | str | bool | date | datetime | None
 
 ArithmeticOperator = Literal["+", "-", "*", "/"]
 ComparisonOperator = Literal["=", "<>", "<", "<=", ">", ">="]
-TimeUnit = Literal["hour", "day", "week", "month"]
+TimeUnit = Literal["hour", "day", "week", "month", "quarter", "year"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,29 @@ class Coalesce:
 
 @dataclass(frozen=True, slots=True)
 class TimeTruncation:
-    """Start of the hour, day, ISO week or month (UTC) that a time falls in."""
+    """Start of the hour, day, ISO week, month, quarter or year (UTC) that a time falls in."""
 
     unit: TimeUnit
     item: Expression
+    type: ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a public table has for a key: `values[i]` where `item` equals `keys[i]`, NULL where no key does."""
+
+    item: Expression
+    keys: tuple[str, ...]
+    values: tuple[Constant, ...]
+    type: ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the registry in `plan/functions.py`, by its name there; total like everything else."""
+
+    name: str
+    arguments: tuple[Expression, ...]
     type: ValueType
 
 
@@ -130,6 +149,8 @@ Expression: TypeAlias = (
     | Case
     | Coalesce
     | TimeTruncation
+    | Lookup
+    | Function
 )
 
 NUMERIC: frozenset[ValueType] = frozenset({"integer", "decimal"})
@@ -144,10 +165,12 @@ def children(expression: Expression) -> tuple[Expression, ...]:
             return (left, right)
         case And(items=items) | Or(items=items) | Coalesce(items=items):
             return items
-        case Not(item=item) | IsNull(item=item) | Like(item=item) | TimeTruncation(item=item):
+        case Not(item=item) | IsNull(item=item) | Like(item=item) | TimeTruncation(item=item) | Lookup(item=item):
             return (item,)
         case InList(item=item, values=values):
             return (item, *values)
+        case Function(arguments=arguments):
+            return arguments
         case Case(branches=branches, default=default):
             pairs = tuple(part for branch in branches for part in branch)
             return pairs if default is None else (*pairs, default)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from dpquery.errors import Span, ensure
 
 if TYPE_CHECKING:
-    from dpquery.plan.expressions import Expression
-    from dpquery.plan.keys import GroupKey, TimeRange
+    from dpquery.plan.expressions import Constant, Expression
+    from dpquery.plan.keys import GroupKey
     from dpquery.plan.ranges import ValueRange
+    from dpquery.plan.relations import Relation
+
+Bins: TypeAlias = Literal["log", "linear"]
+"""Spacing of the bins of a histogram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +39,89 @@ class Average:
 
     argument: Expression
     clamp: ValueRange
-    bins: Literal["log", "linear"] = "linear"
+    bins: Bins = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Variance:
+    """Variance of `argument`, each value clamped to `clamp`; `sample` divides by n - 1, `root` takes its root."""
+
+    argument: Expression
+    clamp: ValueRange
+    bins: Bins = "linear"
+    sample: bool = False
+    root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """The value below which `fraction` of the values of `argument` lie, each clamped to `clamp`."""
+
+    argument: Expression
+    clamp: ValueRange
+    fraction: float
+    bins: Bins = "linear"
+
+    def __post_init__(self) -> None:
+        ensure(0.0 <= self.fraction <= 1.0, "a quantile's fraction lies between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)
 class CountDistinct:
-    """COUNT(DISTINCT party): different protected numbers in that role."""
+    """COUNT(DISTINCT party): different protected numbers in that role, on rows where `present` is not NULL."""
 
     party: str
+    present: Expression | None = None
 
 
-Aggregate: TypeAlias = CountRows | Sum | Average | CountDistinct
+@dataclass(frozen=True, slots=True)
+class CountPairs:
+    """COUNT(DISTINCT (caller, callee)): different pairs of numbers, on rows where `present` is not NULL.
+
+    Pairs with a withheld number are left out: nobody can tell whether two of them are one.
+    """
+
+    parties: tuple[str, str]
+    present: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountValues:
+    """COUNT(DISTINCT column): how many of the column's declared `values` occur."""
+
+    argument: Expression
+    values: tuple[Constant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountNumbers:
+    """Different protected numbers, in any role, with at least `at_least` rows.
+
+    With `by_rows`, the one key of the request is the number of rows: how many numbers have 1, 2, ... rows; the last
+    key holds those with more.
+    """
+
+    at_least: int = 1
+    by_rows: bool = False
+
+
+Aggregate: TypeAlias = (
+    CountRows | Sum | Average | Variance | Quantile | CountDistinct | CountPairs | CountValues | CountNumbers
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One column of the answer: a key (index into `keys`) or an aggregate (index into `aggregates`)."""
+    """One column of the answer: a key, an aggregate, or an expression over them (indexes into the plan's lists)."""
 
     name: str
-    kind: Literal["key", "aggregate"]
+    kind: Literal["key", "aggregate", "expression"]
     index: int
     sql: str
     """How the request wrote it, in one spelling, such as `COUNT(*)`."""
     unit: str | None = None
+    hidden: bool = False
+    """Whether only ORDER BY needs it: it is priced, and not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +147,22 @@ class LogicalPlan:
     """What is asked, in names and types of the policy; nothing about privacy yet."""
 
     table: str
+    """The table of the policy whose contribution bounds apply."""
+    relation: Relation
+    parties: tuple[str, ...]
+    """Parties of the relation's rows."""
     where: tuple[Expression, ...]
     """Conditions that must all be true."""
     keys: tuple[GroupKey, ...]
     aggregates: tuple[Aggregate, ...]
     outputs: tuple[Output, ...]
-    time_range: TimeRange | None
-    """Times that rows can have: WHERE's literal ends within the declared period; None for tables without time."""
     one_owner: bool
     """Whether the table, or a row test that WHERE implies, leaves one protected number on each row."""
     requested_bounds: RequestedBounds = field(default_factory=RequestedBounds)
+    expressions: tuple[Expression, ...] = ()
+    """Outputs computed from released values: expressions over columns named by `aggregate_column` and `key_column`."""
+    having: Expression | None = None
+    """A test on released values, in the same names; groups that fail it are not shown."""
     order: tuple[Ordering, ...] = ()
     limit: int | None = None
     source: str | None = field(default=None, compare=False)
@@ -110,3 +180,18 @@ class LogicalPlan:
         for key in self.keys:
             product *= len(key.values)
         return product
+
+
+def shown(plan: LogicalPlan) -> tuple[Output, ...]:
+    """The columns of the answer, without those that only sort it."""
+    return tuple(output for output in plan.outputs if not output.hidden)
+
+
+def aggregate_column(index: int) -> str:
+    """The name under which an expression over released values reads aggregate `index`."""
+    return f"aggregate_{index}"
+
+
+def key_column(index: int) -> str:
+    """The name under which an expression over released values reads key `index`."""
+    return f"key_{index}"

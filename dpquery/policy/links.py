@@ -26,7 +26,32 @@ def broken_links(policy: Policy) -> list[Fault]:
     ]
 
 
+def _legs(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
+    """A view's table must exist and have two parties, and what it carries must not tell of the other one."""
+    source = policy.tables.get(table.legs_of or "")
+    if source is None or len(source.party_names) != 2:
+        two = ", ".join(n for n, t in policy.tables.items() if len(t.party_names) == 2) or "none is declared"
+        yield ("tables", name, "legs_of"), f"{table.legs_of} is not a table with two parties", f"name one of: {two}"
+        return
+    for column in table.carries:
+        if column not in source.columns:
+            yield (
+                ("tables", name, "carries"),
+                f"{column} is not a declared column of {table.legs_of}; derived ones come by themselves",
+                "name declared columns: " + ", ".join(source.columns),
+            )
+
+
+def _legs_columns(policy: Policy, table: Table) -> set[str]:
+    """Columns of a legs view that keys of bounds may name."""
+    source = policy.tables.get(table.legs_of or "")
+    time = {source.time.column, "day", "local_hour", "local_dow"} if source is not None and source.time else set()
+    return {*table.carries, "role", "region", "country", "own_number_type", *time}
+
+
 def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
+    if table.legs_of is not None:
+        yield from _legs(policy, name, table)
     for column_name, column in table.columns.items():
         if not isinstance(column.keys, KeysFromTable):
             continue
@@ -41,6 +66,7 @@ def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
     if table.bounds is None:
         return
     known = {*table.columns, *table.derived_names} | ({table.time.column} if table.time else set())
+    known |= _legs_columns(policy, table) if table.legs_of is not None else set()
     for entry in table.bounds.by_key:
         for key in entry.keys:
             if key not in known:

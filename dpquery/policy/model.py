@@ -206,6 +206,10 @@ class Table(_Section):
     public: bool = Field(False, description="true: no numbers in it, analysts may know every row")
     key: Name | None = Field(None, description="a public table's key column")
     owners: Literal[1, 2] | None = Field(None, description="most protected numbers a row may have")
+    legs_of: Name | None = Field(
+        None, description="a view: one row per party of each row of this table, the other party masked"
+    )
+    carries: tuple[Name, ...] = Field((), description="columns a legs view shows; none may describe the other party")
     one_owner_when: str | None = Field(None, description="row test under which rows have one owner; checked at ingest")
     parties: dict[Name, str | tuple[str, ...]] = Field(
         default_factory=dict,
@@ -230,6 +234,8 @@ class Table(_Section):
     def _consistent(self) -> Self:
         if self.public:
             self._check_public()
+        elif self.legs_of is not None:
+            self._check_legs()
         else:
             self._check_protected()
         if self.block == "month" and (self.time is None or self.period is None):
@@ -259,7 +265,18 @@ class Table(_Section):
         if self.parties or self.owners is not None or self.bounds is not None or self.one_owner_when is not None:
             raise fault("a public table has no parties, owners or bounds", "remove them, or public = true")
 
+    def _check_legs(self) -> None:
+        own = (self.parties, self.owners, self.one_owner_when, self.third_party, self.time, self.period, self.columns)
+        if any(own) or self.block != "none":
+            raise fault(
+                "a legs view has the rows, times and blocks of its table", "keep legs_of, carries and bounds alone"
+            )
+        if self.bounds is None:
+            raise fault("bounds are missing: a number has many legs", f"[tables.NAME.bounds] with {GROUPED}")
+
     def _check_protected(self) -> None:
+        if self.carries:
+            raise fault("carries belongs to legs views", 'add legs_of = "calls", or remove carries')
         if self.owners is None:
             raise fault("owners is missing: how many protected numbers a row may have", "owners = 1, or owners = 2")
         if not self.parties:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from dpquery.errors import QueryRefused, ensure
 from dpquery.plan.expressions import ColumnRef, TimeTruncation, columns_in
+from dpquery.plan.keys import EVER
 from dpquery.plan.query import Average, CountDistinct, Sum
+from dpquery.plan.relations import PerNumber, leaves
 
 if TYPE_CHECKING:
-    from dpquery.plan.catalog import NamedTable
+    from dpquery.plan.catalog import Catalog, NamedTable
     from dpquery.plan.keys import GroupKey
     from dpquery.plan.query import LogicalPlan
 
@@ -56,13 +58,39 @@ class BoundedPlan:
         return "phone number, as " + " or ".join(self.parties) if len(self.parties) > 1 else "phone number"
 
 
-def bound(logical: LogicalPlan, table: NamedTable) -> BoundedPlan:
+def bound(logical: LogicalPlan, catalog: Catalog) -> BoundedPlan:
     """Choose the rule and the bounds; QueryRefused for what a two-owner table cannot answer."""
     rule: Rule = "one-owner" if logical.one_owner else "dual-greedy"
     _check_shapes(logical, rule)
-    by_month = table.policy.block == "month" and logical.time_range is not None
-    blocks = logical.time_range.months() if by_month and logical.time_range is not None else (ALL_TIME,)
-    return BoundedPlan(logical, rule, _bounds(logical, table, rule), table.parties, blocks)
+    bounds = _structural(logical, _bounds(logical, catalog.tables[logical.table], rule))
+    return BoundedPlan(logical, rule, bounds, logical.parties, _blocks(logical, catalog))
+
+
+def _blocks(logical: LogicalPlan, catalog: Catalog) -> tuple[str, ...]:
+    """The blocks of every table that is read: the months its rows can have, or the one block of all time."""
+    found: set[str] = set()
+    for leaf in leaves(logical.relation):
+        by_month = catalog.tables[leaf.table].by_month
+        ensure(not by_month or leaf.time_range != EVER, "rows of a table with blocks have a range of times")
+        found |= set(leaf.time_range.months()) if by_month else {ALL_TIME}
+    return tuple(sorted(found))
+
+
+def _structural(logical: LogicalPlan, bounds: ContributionBounds) -> ContributionBounds:
+    """Rows per number are few by their making: one for each value of the keys they were grouped by.
+
+    Where all of these are keys of the request, a number has one row in a group; where there are none, one in all.
+    """
+    relation = logical.relation
+    if not isinstance(relation, PerNumber) or not logical.one_owner:
+        return bounds
+    if not relation.keys:
+        return ContributionBounds(1, 1, 1)
+    keyed = {key.expression.name for key in logical.keys if isinstance(key.expression, ColumnRef)}
+    if not {name for name, _ in relation.keys} <= keyed:
+        return bounds
+    rows = min(bounds.max_rows, bounds.max_groups)
+    return ContributionBounds(rows, rows, 1)
 
 
 def _check_shapes(logical: LogicalPlan, rule: Rule) -> None:

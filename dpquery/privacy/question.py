@@ -34,6 +34,7 @@ def canonical_plan(plan: PrivacyPlan) -> str:
         [
             "plan/1",
             logical.table,
+            canonical(logical.relation),
             in_any_order(logical.where),
             in_any_order(_plain(key) for key in logical.keys),
             plan.bounded.rule,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from typing import TYPE_CHECKING
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from dpquery.sql.named_arguments import NamedBounds, lift
@@ -21,31 +22,14 @@ if TYPE_CHECKING:
 NODES_MAX = 2_000
 DEPTH_MAX = 64
 
-_CLAUSES = {"expressions", "from_", "where", "group", "order", "limit"}
-"""Parts of a SELECT that are read; any other part refuses the query."""
-
-_REFUSED_CLAUSES = {
-    "with_": ("WITH is not supported", "write the inner query's conditions in WHERE"),
-    "joins": ("joins are not supported", "ask one table"),
-    "having": ("HAVING is not supported", "filter the released rows: r.to_pandas().query(...)"),
-    "qualify": ("QUALIFY is not supported", "filter the released rows: r.to_pandas().query(...)"),
-    "windows": ("windows are not supported", "ask an aggregate with GROUP BY"),
-    "distinct": ("SELECT DISTINCT is not supported", "GROUP BY the same columns and COUNT(*)"),
-    "sample": ("sampling is not supported", "leave it out: the bounds already limit what one number adds"),
-    "offset": ("OFFSET is not supported", "take rows from r.to_pandas()"),
-    "laterals": ("LATERAL is not supported", "ask one table"),
-    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot r.to_pandas()"),
-    "into": ("SELECT INTO is not supported", "save the release: r.to_pandas().to_csv(...)"),
-}
-
 
 def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds, ...]]:
     """The one SELECT in `source`, its text, and the named bounds that were lifted out of it.
 
-    Raises QueryRefused for text that does not parse, for other statements, and for clauses that do not keep the
-    privacy unit or are not supported.
+    Raises QueryRefused for text that does not parse, and for other statements.
     """
     text, bounds = lift(source)
+    _check_literals(text)
     with quiet_parser():
         try:
             statements = [s for s in sqlglot.parse(text.blanked, read="duckdb") if s is not None]
@@ -56,10 +40,12 @@ def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds,
     if len(statements) != 1:
         raise text.refuse("DPQ-109", f"one query at a time; this text holds {len(statements)}", "send them one by one")
     statement = statements[0]
+    if isinstance(statement, exp.SetOperation):
+        why = f"{statement.key.upper()} at the top would compare or mix answers"
+        raise text.refuse("DPQ-122", why, "ask two queries; or FROM (... UNION ALL ...)", statement)
     if not isinstance(statement, exp.Select):
         raise text.refuse("DPQ-109", "only SELECT is answered", "SELECT COUNT(*) FROM calls", statement)
     _check_size(statement, text)
-    _check_clauses(statement, text)
     return statement, text, bounds
 
 
@@ -67,38 +53,24 @@ def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
     """A row test on its own, such as a policy's `one_owner_when`."""
     select, text, bounds = parse_select(f"SELECT COUNT(*) FROM t WHERE {source}")
     where = select.args.get("where")
-    if where is None or bounds or any(select.args.get(part) for part in ("group", "order", "limit")):
+    others = [part for part, value in select.args.items() if value and part not in {"expressions", "from_", "where"}]
+    if where is None or bounds or others or next(where.find_all(exp.Query), None) is not None:
         raise text.refuse("DPQ-101", "a row test is one condition", "direction <> 'p2p'")
     return where.this, text
+
+
+def _check_literals(text: QueryText) -> None:
+    """Two texts side by side are one text to some parsers and a mistake to others."""
+    for left, right in itertools.pairwise(text.tokens):
+        if left.token_type is TokenType.STRING and right.token_type is TokenType.STRING:
+            place = text.span_of(left.start, right.end)
+            raise text.refuse("DPQ-101", "two texts stand side by side", "'ab', or 'a' || 'b'", place)
 
 
 def _check_size(statement: exp.Expr, text: QueryText) -> None:
     for nodes, node in enumerate(statement.walk(), start=1):
         if nodes > NODES_MAX or node.depth > DEPTH_MAX:
             raise text.refuse("DPQ-114", "the query is too large or nested too deeply", "ask several simpler queries")
-
-
-def _check_clauses(select: exp.Select, text: QueryText) -> None:
-    for name, part in select.args.items():
-        if not part or name in _CLAUSES:
-            continue
-        why, fix = _REFUSED_CLAUSES.get(
-            name, (f"the clause {name.strip('_').upper()} is not supported", "leave it out")
-        )
-        node = part[0] if isinstance(part, list) else part
-        raise text.refuse("DPQ-111", why, fix, node if isinstance(node, exp.Expr) else None)
-    for node in select.walk():
-        if isinstance(node, exp.Window):
-            raise text.refuse(
-                "DPQ-110",
-                "window functions read other rows, so one number could change many of them",
-                "ask an aggregate with GROUP BY",
-                node,
-            )
-        if isinstance(node, (exp.Subquery, exp.Exists, exp.SetOperation)) or (
-            isinstance(node, exp.Select) and node is not select
-        ):
-            raise text.refuse("DPQ-111", "subqueries are not supported", "ask the inner query on its own", node)
 
 
 def _unparsed(text: QueryText, error: ParseError) -> QueryRefused:

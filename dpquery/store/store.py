@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,12 +97,18 @@ class Store:
 
     def public_keys(self, table: str) -> tuple[str, ...]:
         """Values of a public table's key column, sorted; none before its first ingest."""
+        return self.public_rows(table)[self.policy.tables[table].key or ""]
+
+    def public_rows(self, table: str) -> dict[str, tuple[Any, ...]]:
+        """A public table column by column, in the order of its keys; no rows before its first ingest."""
         declared = self.policy.tables[table]
-        key = declared.key
-        if key is None:
+        if declared.key is None:
             raise StoreError("DPQ-501", f"{table} is not a public table", fix="name a table with public = true")
-        found = [pq.read_table(file.path, columns=[key]).column(key) for file in self.files(table)]
-        return tuple(sorted(str(value) for column in found for value in column.to_pylist()))
+        files = self.files(table)
+        if not files:
+            return dict.fromkeys(declared.columns, ())
+        read = pa.concat_tables([pq.read_table(file.path) for file in files]).sort_by(declared.key)
+        return {name: tuple(read.column(name).to_pylist()) for name in declared.columns}
 
     def numbers(self) -> pa.Table:
         """The number dictionary in code order (columns: `dictionary.SCHEMA`)."""

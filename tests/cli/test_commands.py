@@ -151,7 +151,7 @@ def test_budget_and_its_exit_status(made: MadeStore) -> None:
 def test_init_ingest_query_from_files(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
     made_up_calls(100).to_csv(tmp_path / "calls.csv", index=False)
-    (tmp_path / "cells.csv").write_text("cell_id\nC1\nC2\n")
+    (tmp_path / "cells.csv").write_text("cell_id,area,masts\nC1,north,1\nC2,south,2\n")
     store = tmp_path / "s"
     assert dpquery("init", store, "--policy", tmp_path / "policy.toml").returncode == 0
     for name in ("s", "s.key", "s.steward.key"):

@@ -18,7 +18,7 @@ from dpquery.demo.questions import ANALYST, QUESTIONS
 from dpquery.demo.store import make_demo
 from dpquery.demo.truth import truth
 from dpquery.engines.embedded import execute
-from dpquery.engines.scan import StoredRows
+from dpquery.engines.stored import stored_rows
 from dpquery.errors import StoreError
 from dpquery.policy import load_policy
 from dpquery.postprocess import estimates
@@ -34,10 +34,9 @@ def check_seed(folder: Path, seed: int, rows: int = 1_000_000) -> None:
     catalog = catalog_of(store)
     for question in QUESTIONS:
         plan = priced(question.sql, catalog, epsilon=question.epsilon)
-        found = truth(store, plan)
+        found = truth(store, catalog, plan)
         assert found.lost <= SHARE_MAX, (seed, question.sql)
-        files = tuple(f.path for f in store.files(plan.bounded.logical.table, plan.bounded.blocks))
-        exact = execute(plan, StoredRows(store.folder, files, store.number_count)).open_for_noise()
+        exact = execute(plan, stored_rows(store, catalog, plan)).open_for_noise()
         for estimate in estimates(plan, exact):
             # Around the exact values the interval is exactly the noise's.
             cell = found.median_cell
@@ -101,7 +100,7 @@ def test_the_average_of_two_owner_rows_is_near_the_truth(tmp_path: Path) -> None
     store.reload()
     plan = priced("SELECT AVG(talk_s) AS t FROM calls WHERE talk_s IS NOT NULL", catalog_of(store), epsilon=2.0)
     files = tuple(f.path for f in store.files("calls"))
-    exact = execute(plan, StoredRows(store.folder, files, store.number_count)).open_for_noise()
+    exact = execute(plan, stored_rows(store, catalog_of(store), plan)).open_for_noise()
     with duckdb.connect(":memory:") as con:
         names = [str(f) for f in files]
         # WHERE, since least(NULL, 3600) is 3600.

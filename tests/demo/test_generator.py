@@ -124,9 +124,10 @@ def test_impossible_requests_are_refused(tmp_path: Path, wrong: dict[str, int]) 
 
 
 def test_files_hold_every_column_that_the_policy_declares(files: DemoFiles, policy: dict[str, Any]) -> None:
-    assert tuple(policy["tables"]) == TABLES
+    stored = {name: table for name, table in policy["tables"].items() if "legs_of" not in table}
+    assert tuple(stored) == TABLES
     assert set(files.by_table) == set(TABLES)
-    for name, table in policy["tables"].items():
+    for name, table in stored.items():
         names = set(pq.read_schema(files.by_table[name]).names)
         declared = {column.get("from", ours) for ours, column in table["columns"].items()}
         declared |= set(table.get("parties", {}).values()) | {table["time"]["column"] for _ in "x" if "time" in table}
@@ -145,6 +146,8 @@ def test_calls_have_undeclared_columns_and_none_that_ingest_derives(calls: pa.Ta
 def test_values_are_declared_keys(files: DemoFiles, policy: dict[str, Any]) -> None:
     checked = 0
     for name, table in policy["tables"].items():
+        if "legs_of" in table:
+            continue
         rows = pq.read_table(files.by_table[name])
         for ours, column in table["columns"].items():
             if "keys" not in column:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
-RUN = tuple(page for page in PAGES if page.name in {"tutorial.md", "python.md", "cli.md", "README.md"})
+RUN = tuple(page for page in PAGES if page.name in {"tutorial.md", "python.md", "tools.md", "cli.md", "README.md"})
 
 DEMO = "dpquery-demo"
 DEMO_ROWS = 20_000
@@ -82,11 +82,11 @@ def error_kinds() -> list[type[dpquery.DpqueryError]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["policy.md", "errors.md"])
+@pytest.mark.parametrize("name", ["policy.md", "errors.md", "functions.md"])
 def test_generated_parts_are_up_to_date(name: str) -> None:
     """To renew: python docs/generate.py"""
     found = generator()
-    assert set(found.GENERATED) == {"policy.md", "errors.md"}
+    assert set(found.GENERATED) == {"policy.md", "errors.md", "functions.md"}
     assert found.renewed(DOCS / name) == text_of(name)
 
 
@@ -229,6 +229,7 @@ def test_examples_run(page: Path, demo: Path, tmp_path: Path, monkeypatch: pytes
     shutil.copytree(demo, folder)
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {"__name__": "__main__"}
+    shell = notebook(folder)
     ran = 0
     for block in FENCE.finditer(page.read_text(encoding="utf-8")):
         note, body = block["note"] or "", block["body"]
@@ -238,6 +239,10 @@ def test_examples_run(page: Path, demo: Path, tmp_path: Path, monkeypatch: pytes
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(body, page.name, "exec"), names)  # noqa: S102 - our own examples
             ran += 1
+        elif block["kind"] == "ipython":
+            with contextlib.redirect_stdout(io.StringIO()):
+                shell.run_cell(body).raise_error()
+            ran += 1
         elif block["kind"] == "console":
             wanted = int(note.removeprefix("exit status ")) if note.startswith("exit status ") else 0
             for line in body.splitlines():
@@ -246,9 +251,20 @@ def test_examples_run(page: Path, demo: Path, tmp_path: Path, monkeypatch: pytes
                     assert status == wanted, f"{line}\n{said}"
                     ran += 1
     assert ran
+    shell.restore_sys_module_state()
     for name in names.values():
         if isinstance(name, dpquery.Session):
             name.close()
+
+
+def notebook(folder: Path) -> Any:
+    """A notebook without a history."""
+    from IPython.core import interactiveshell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    return interactiveshell.InteractiveShell(config=config, ipython_dir=str(folder / "ipython"))  # type: ignore[no-untyped-call]
 
 
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:

@@ -144,7 +144,7 @@ def store_with_key(folder: Path, key: Path, name: str, rows: pd.DataFrame) -> St
 
 def stored(steward: Steward, name: str) -> StoredRows:
     store = steward.store
-    return StoredRows(store.folder, tuple(f.path for f in store.files(name)), store.number_count)
+    return StoredRows(store.folder, {name: tuple(f.path for f in store.files(name))}, store.number_count)
 
 
 @needs_data

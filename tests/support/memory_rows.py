@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dpquery.engines.embedded import execute
-from dpquery.engines.render import CLAMP_MACRO, Sql
+from dpquery.engines.relations import rows
+from dpquery.engines.render import CLAMP_MACRO, Sql, sql
 from dpquery.engines.scan import stream
+from dpquery.plan.relations import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
     from numpy.typing import NDArray
 
-    from dpquery.engines.scan import ScanColumn
+    from dpquery.engines.scan import Batch, ScanColumn
+    from dpquery.plan.relations import Relation
     from dpquery.privacy.calibrate import PrivacyPlan
 
 
@@ -30,17 +33,32 @@ class MemoryRows:
     con: duckdb.DuckDBPyConnection
     table: pa.Table
     numbers: int
+    others: Mapping[str, pa.Table] = field(default_factory=dict)
+    """Further tables by name; `table` stands for every other name."""
 
-    def batches(self, columns: Sequence[ScanColumn], where: Sql) -> Iterator[dict[str, NDArray[Any]]]:
+    def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
         self.con.register("memory_rows", self.table)
-        yield from list(stream(self.con, Sql("memory_rows"), columns, where))
+        for name, other in self.others.items():
+            self.con.register(f"memory_{name}", other)
+        if isinstance(relation, Stored):
+            yield from list(stream(self.con, self._table(relation.table), columns, where))
+        else:
+            source = sql("({})", rows(relation, self._table))
+            yield from list(stream(self.con, source, columns, where, sort=True))
+
+    def _table(self, name: str) -> Sql:
+        return Sql(f"memory_{name}" if name in self.others else "memory_rows")
 
     def without(self, number: int, parties: Sequence[str]) -> MemoryRows:
         """The same rows, in the same order, without those that `number` owns."""
         keep = np.ones(self.table.num_rows, np.bool_)
         for party in parties:
             keep &= self.table.column(party).to_numpy() != number
-        return MemoryRows(self.con, self.table.filter(pa.array(keep)), self.numbers)
+        others = {
+            name: other.filter(pa.array(other.column("number").to_numpy() != number))
+            for name, other in self.others.items()
+        }
+        return MemoryRows(self.con, self.table.filter(pa.array(keep)), self.numbers, others)
 
     def rows_of(self, number: int, parties: Sequence[str]) -> int:
         owned = np.zeros(self.table.num_rows, np.bool_)

@@ -58,10 +58,22 @@ owners = 1
 parties = { number = "number" }
 columns = { age_band = { type = "text", keys = ["young", "old"], sensitive = true } }
 
+[tables.dnc]
+owners = 1
+parties = { number = "number" }
+columns = { list_name = { type = "text", keys = ["own", "national"] } }
+
+[tables.legs]
+legs_of = "calls"
+carries = ["service", "direction", "talk_s", "score", "cell_id", "answered"]
+[tables.legs.bounds]
+ungrouped = { max_rows = 3 }
+grouped = { max_rows = 4, max_groups = 2, max_rows_per_group = 2 }
+
 [tables.cells]
 public = true
 key = "cell_id"
-columns = { cell_id = { type = "text" } }
+columns = { cell_id = { type = "text" }, area = { type = "text" }, masts = { type = "integer" } }
 
 [purposes.network_planning]
 text = "Plan capacity."
@@ -82,6 +94,7 @@ epsilon_max = 2.0
 """
 
 CELLS = ("C1", "C2", "C3")
+CELL_ROWS = {"cell_id": CELLS, "area": ("north", "north", "south"), "masts": (1, 2, 4)}
 
 
 def small_policy() -> Policy:
@@ -90,7 +103,7 @@ def small_policy() -> Policy:
 
 def small_catalog(policy: Policy | None = None) -> Catalog:
     policy = policy or small_policy()
-    return Catalog.build(policy, numbering_plan(policy), {"cells": CELLS})
+    return Catalog.build(policy, numbering_plan(policy), {"cells": CELL_ROWS})
 
 
 def priced(
@@ -103,7 +116,7 @@ def priced(
 ) -> PrivacyPlan:
     """The verified plan of `sql`."""
     logical = resolve(sql, catalog, requested_bounds=requested)
-    bounded = bound(logical, catalog.tables[logical.table])
+    bounded = bound(logical, catalog)
     plans = calibrate(
         bounded, int(epsilon * NANO), delta_release=1e-6, gaussian_allowed=gaussian, rho_within=rho_within
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 import pandas as pd
-from planning import POLICY
+from planning import CELL_ROWS, POLICY
 
 from dpquery.session import Session, connect
 from dpquery.stewardship import Steward, init
@@ -17,7 +17,7 @@ from dpquery.stewardship import Steward, init
 if TYPE_CHECKING:
     from pathlib import Path
 
-CELL_ROWS = pd.DataFrame({"cell_id": ["C1", "C2", "C3"]})
+CELLS = pd.DataFrame({name: list(values) for name, values in CELL_ROWS.items()})
 
 
 def generous(policy: str = POLICY) -> str:
@@ -74,18 +74,46 @@ class MadeStore:
 
     def plain(self, sql: str) -> list[tuple[object, ...]]:
         """What plain DuckDB says of the stored rows."""
-        files = [str(f.path) for f in self.steward.store.files("calls")]
         with duckdb.connect(":memory:") as con:
-            con.execute("CREATE VIEW calls AS SELECT * FROM read_parquet($1)".replace("$1", repr(files)))
+            for name, table in self.steward.store.policy.tables.items():
+                files = [str(f.path) for f in self.steward.store.files(name)] if table.legs_of is None else []
+                if files:
+                    con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({files!r})")
+            con.execute(LEGS)
             return con.execute(sql).fetchall()
 
 
-def make_store(folder: Path, policy: str = POLICY, calls: pd.DataFrame | None = None) -> MadeStore:
-    """A store at `folder`/store with the cells table and `calls`."""
+LEGS = """CREATE VIEW legs AS
+SELECT caller AS owner, 'caller' AS role, caller_region AS region, caller_type AS own_number_type, * FROM calls
+WHERE caller >= 0 UNION ALL
+SELECT callee, 'callee', callee_region, callee_type, * FROM calls WHERE callee >= 0"""
+
+
+def people(*, numbers: int = 40) -> pd.DataFrame:
+    """One row for most of the numbers of `made_up_calls`."""
+    listed = [f"+4420794{i:05}" if i % 2 else f"+44161496{i:04}" for i in range(1, numbers + 1) if i % 5]
+    return pd.DataFrame({"number": listed, "age_band": ["young" if i % 3 else "old" for i in range(len(listed))]})
+
+
+def do_not_call(*, numbers: int = 40) -> pd.DataFrame:
+    """A list of some of these numbers, and of one that never calls."""
+    listed = [f"+4420794{i:05}" for i in range(1, numbers + 1, 4)] + ["+442079499999"]
+    return pd.DataFrame({"number": listed, "list_name": ["own" if i % 2 else "national" for i in range(len(listed))]})
+
+
+def make_store(
+    folder: Path,
+    policy: str = POLICY,
+    calls: pd.DataFrame | None = None,
+    **tables: pd.DataFrame,
+) -> MadeStore:
+    """A store at `folder`/store with the cells table, `calls`, and further tables by name."""
     (folder / "policy.toml").write_text(policy)
     steward = init(folder / "store", policy=folder / "policy.toml")
-    steward.ingest(CELL_ROWS, table="cells")
+    steward.ingest(CELLS, table="cells")
     if calls is not None:
         steward.ingest(calls, table="calls")
+    for name, rows in tables.items():
+        steward.ingest(rows, table=name)
     steward.store.reload()
     return MadeStore(folder / "store", steward)

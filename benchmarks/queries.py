@@ -1,0 +1,135 @@
+"""Error of every query in the demo's file: `python -m benchmarks.queries [--dir D] [--draws N] [--only Q7]`.
+
+The error of a draw is |answer - truth| / |truth| in the median group of the worst column, where truth is what plain
+DuckDB says of all rows, before any bound; it is averaged over the draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from dpquery.answer import answer
+from dpquery.catalog import catalog_of
+from dpquery.demo.marker import ensure_demo
+from dpquery.demo.queries import demo_queries
+from dpquery.demo.store import make_demo
+from dpquery.describe import bounding_in_words
+from dpquery.engines.embedded import execute
+from dpquery.engines.stored import stored_rows
+from dpquery.noise.conversion import rho_within
+from dpquery.noise.sampler import add_noise
+from dpquery.noise.verify import verify
+from dpquery.plan.query import shown
+from dpquery.privacy.bound import bound
+from dpquery.privacy.calibrate import NANO, calibrate
+from dpquery.sql.parameters import parameters
+from dpquery.sql.resolve import resolve
+from dpquery.store import open_store
+
+if TYPE_CHECKING:
+    from dpquery.demo.queries import DemoQuery
+    from dpquery.plan.catalog import Catalog
+    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.store import Store
+
+EPSILON = 1.0
+LEGS = """CREATE VIEW legs AS
+SELECT caller AS owner, 'caller' AS role, caller_region AS region, caller_type AS own_number_type, * FROM calls
+WHERE caller >= 0 UNION ALL
+SELECT callee, 'callee', callee_region, callee_type, * FROM calls WHERE callee >= 0"""
+
+
+def plan_of(query: DemoQuery, store: Store, catalog: Catalog, epsilon: float = EPSILON) -> PrivacyPlan:
+    """The plan the demo's analyst gets for `query`."""
+    allowed = frozenset(store.policy.purposes["network_planning"].sensitive)
+    logical = resolve(query.sql, catalog, sensitive_allowed=allowed, parameters=parameters(query.params))
+    limits = store.policy.limits
+    plans = calibrate(
+        bound(logical, catalog),
+        int(epsilon * NANO),
+        delta_release=limits.delta_release,
+        gaussian_allowed=limits.gaussian,
+        rho_within=rho_within,
+    )
+    return verify(plans[0])
+
+
+def truth_of(query: DemoQuery, store: Store) -> list[dict[str, Any]]:
+    """What plain DuckDB says of the store's rows; for made-up rows only."""
+    ensure_demo(store.folder)
+    with duckdb.connect(":memory:") as con:
+        for name, table in store.policy.tables.items():
+            files = [str(file.path) for file in store.files(name)] if table.legs_of is None else []
+            if files:
+                con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({files!r})")
+        con.execute(LEGS)
+        text = query.plain or query.sql
+        for name in query.params:
+            text = text.replace(f":{name}", f"${name}")
+        rows = con.execute(text, dict(query.params) or None)
+        names = [column[0] for column in rows.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+
+
+def errors_of(query: DemoQuery, store: Store, catalog: Catalog, draws: int) -> tuple[float, PrivacyPlan]:
+    """The mean over the draws of the worst column's error in its median group, and the plan."""
+    plan = plan_of(query, store, catalog)
+    outputs = shown(plan.bounded.logical)
+    keys = [output.name for output in outputs if output.kind == "key"]
+    values = [output.name for output in outputs if output.kind != "key"]
+    true = {tuple(row[k] for k in keys): row for row in truth_of(query, store)}
+    exact = execute(plan, stored_rows(store, catalog, plan)).open_for_noise()
+    found = []
+    for _ in range(draws):
+        noisy = [add_noise(p.mechanism, p.scale, v) for p, v in zip(plan.parts, exact, strict=True)]
+        rows = {tuple(row[k] for k in keys): row for row in answer(plan, noisy).rows()}
+        found.append(max(_error(rows, true, name) for name in values))
+    return statistics.fmean(found), plan
+
+
+def _error(rows: dict[Any, dict[str, Any]], true: dict[Any, dict[str, Any]], name: str) -> float:
+    """The median group's relative error; a group that was not released, or has no value, counts as wholly wrong."""
+    groups = []
+    for key, row in true.items():
+        expected = float(row[name] or 0.0)
+        if expected == 0.0:
+            continue
+        value = rows.get(key, {}).get(name)
+        groups.append(1.0 if value is None else abs(float(value) - expected) / abs(expected))
+    return statistics.median(groups) if groups else math.nan
+
+
+def main() -> None:
+    """Print one line per query."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.queries", description=__doc__)
+    parser.add_argument("--dir", type=Path, help="a demo store of 10^6 rows; made anew where missing")
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--only", nargs="*", help="names of queries")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.dir or Path(scratch) / "demo"
+        if not folder.exists():
+            make_demo(folder, rows=1_000_000, seed=2026)
+        store = open_store(folder)
+        catalog = catalog_of(store)
+        good = asked = 0
+        for query in demo_queries():
+            if arguments.only and query.name not in arguments.only:
+                continue
+            error, plan = errors_of(query, store, catalog, arguments.draws)
+            asked += query.name.startswith("Q")
+            good += query.name.startswith("Q") and error < 0.10
+            words = bounding_in_words(plan.bounded.logical, plan)
+            print(f"{query.name:<4} {error:7.1%}  {plan.mechanism:<8}  {words}", flush=True)
+        print(f"{good} of {asked} below 10 %")
+
+
+if __name__ == "__main__":
+    main()

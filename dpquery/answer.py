@@ -1,0 +1,101 @@
+"""Noisy integers to the rows of an answer: columns with intervals, HAVING, ORDER BY and LIMIT. Free."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dpquery.computed import computed, passes
+from dpquery.describe import column_names
+from dpquery.intervals import CONFIDENCE
+from dpquery.plan.query import aggregate_column, key_column
+from dpquery.postprocess import estimates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dpquery.intervals import Estimates
+    from dpquery.plan.expressions import Constant
+    from dpquery.plan.query import LogicalPlan, Output
+    from dpquery.privacy.calibrate import PrivacyPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a release, column by column, in the order asked."""
+
+    names: tuple[str, ...]
+    columns: tuple[tuple[Any, ...], ...]
+    noisy: tuple[NDArray[np.int64], ...] = field(default=(), repr=False, compare=False)
+    """The released integers that the columns were computed from, (cells, width) for each part of the plan."""
+    confidence: float = CONFIDENCE
+    """With which each interval holds its value's noise."""
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One mapping per row, with Python values."""
+        for values in zip(*self.columns, strict=True):
+            yield dict(zip(self.names, values, strict=True))
+
+
+def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: float = CONFIDENCE) -> Answer:
+    """Noisy integers as named columns: each value with its interval and whether that is narrow enough to be of use."""
+    logical = plan.bounded.logical
+    found = estimates(plan, noisy, confidence)
+    keys = {key_column(i): _key_column(logical, i) for i in range(len(logical.keys))}
+    values = {aggregate_column(i): estimate for i, estimate in enumerate(found)}
+    columns: dict[str, list[Any]] = {}
+    sorted_by: list[Sequence[Any]] = []
+    for output in logical.outputs:
+        if output.kind == "key":
+            shown: dict[str, list[Any]] = {output.name: keys[key_column(output.index)]}
+        else:
+            estimate = found[output.index]
+            if output.kind == "expression":
+                estimate = computed(logical.expressions[output.index], values, keys, confidence)
+            shown = _value_columns(output, estimate)
+        sorted_by.append(shown[output.name])
+        if not output.hidden:
+            columns |= shown
+    positions = list(range(logical.cells))
+    if logical.having is not None:
+        positions = passes(logical.having, values, keys, logical.cells)
+    for ordering in reversed(logical.order):
+        positions = _sorted(positions, sorted_by[ordering.output], descending=ordering.descending)
+    positions = positions[: logical.limit] if logical.limit is not None else positions
+    chosen = tuple(tuple(values[i] for i in positions) for values in columns.values())
+    return Answer(tuple(columns), chosen, tuple(noisy), confidence)
+
+
+def _value_columns(output: Output, estimate: Estimates) -> dict[str, list[Any]]:
+    low, high, useful = column_names(output)
+    return {
+        output.name: _known(estimate.value),
+        low: _known(estimate.low),
+        high: _known(estimate.high),
+        useful: estimate.useful.tolist(),
+    }
+
+
+def _known(values: NDArray[np.float64] | NDArray[np.int64]) -> list[Any]:
+    """Python numbers, None where there is none."""
+    found = values.tolist()
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in found]
+
+
+def _key_column(logical: LogicalPlan, index: int) -> list[Constant]:
+    """The value of one key in every cell; the first key changes slowest."""
+    after = 1
+    for later in logical.keys[index + 1 :]:
+        after *= len(later.values)
+    own = logical.keys[index].values
+    return [own[(cell // after) % len(own)] for cell in range(logical.cells)]
+
+
+def _sorted(positions: list[int], column: Sequence[Any], *, descending: bool) -> list[int]:
+    """Positions by their value in `column`, equal ones in their order; NULL stands last either way, as in DuckDB."""
+    known = [i for i in positions if column[i] is not None]
+    return sorted(known, key=lambda i: column[i], reverse=descending) + [i for i in positions if column[i] is None]

@@ -1,0 +1,38 @@
+"""The demo's file of questions that people ask of call data."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = Path(__file__).with_name("queries.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoQuery:
+    """One question: its SQL, what owns its rows, and how good its answer is."""
+
+    name: str
+    asks: str
+    owners: int | str
+    """1 or 2 owners per row, or `legs`."""
+    sql: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    plain: str | None = None
+    """The same in DuckDB over the store's own tables, where it must be written differently."""
+    bounding: str = ""
+    error: float | None = None
+    """Relative error at epsilon 1 and 10^6 rows."""
+    help: str = ""
+    """What would make the answer better."""
+
+
+def demo_queries() -> tuple[DemoQuery, ...]:
+    """Every query of the file, in order."""
+    listed: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["query"]
+    return tuple(DemoQuery(**entry) for entry in listed)

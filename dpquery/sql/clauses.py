@@ -1,0 +1,79 @@
+"""Which clauses a SELECT may have, at the top and inside; any other refuses the query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+if TYPE_CHECKING:
+    from dpquery.sql.text import QueryText
+
+_ROWS = {"expressions", "from_", "where", "joins", "with_", "group", "distinct"}
+"""Parts that say which rows there are, and what is made of them."""
+
+_OUTER = (_ROWS - {"distinct"}) | {"having", "order", "limit"}
+_INNER = _ROWS | {"having"}
+
+_REFUSED = {
+    "having": ("HAVING stands with GROUP BY", "GROUP BY the number, or ask WHERE"),
+    "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or r.to_pandas().query(...)"),
+    "windows": ("windows read other rows", "ask an aggregate with GROUP BY"),
+    "distinct": ("SELECT DISTINCT would hand out what rows hold", "GROUP BY the same columns and COUNT(*)"),
+    "sample": ("sampling is not supported", "leave it out: the bounds already limit what one number adds"),
+    "offset": ("OFFSET is not supported", "take rows from r.to_pandas()"),
+    "laterals": ("LATERAL is not supported", "join on the number, or on a public table's key"),
+    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot r.to_pandas()"),
+    "into": ("SELECT INTO is not supported", "save the release: r.save(...)"),
+    "order": ("an inner query has no order: rows picked by rank are not stable", "leave ORDER BY to the outer query"),
+    "limit": ("an inner LIMIT picks rows by rank", "leave LIMIT to the outer query"),
+}
+
+
+def check_clauses(select: exp.Select, text: QueryText, *, inner: bool) -> None:
+    """QueryRefused for a clause that does not keep the privacy unit, or is not known."""
+    for name, part in select.args.items():
+        if not part or name in (_INNER if inner else _OUTER):
+            continue
+        known = (f"the clause {name.strip('_').upper()} is not supported", "leave it out")
+        why, fix = _REFUSED.get(name, known)
+        code = "DPQ-123" if name == "sample" else "DPQ-111"
+        node = part[0] if isinstance(part, list) else part
+        raise text.refuse(code, why, fix, node if isinstance(node, exp.Expr) else None)
+
+
+def check_windows(statement: exp.Expr, text: QueryText) -> None:
+    """QueryRefused for a window function anywhere: it reads other rows, so one number could change many of them."""
+    for node in statement.walk():
+        if isinstance(node, exp.Window):
+            raise text.refuse(
+                "DPQ-110",
+                "window functions read other rows, so one number could change many of them",
+                "ask an aggregate with GROUP BY",
+                node,
+            )
+
+
+def is_aggregate(node: exp.Expr) -> bool:
+    """Whether `node` is one aggregate, perhaps with FILTER or WITHIN GROUP."""
+    return isinstance(node, exp.AggFunc | exp.Filter | exp.WithinGroup)
+
+
+def aggregates_in(node: exp.Expr) -> list[exp.Expr]:
+    """The outermost aggregates in an expression, without those of inner queries."""
+    if is_aggregate(node):
+        return [node]
+    if isinstance(node, exp.Subquery | exp.Query):
+        return []
+    return [found for child in node.iter_expressions() for found in aggregates_in(child)]
+
+
+def unaliased(node: exp.Expr) -> exp.Expr:
+    """What an item of SELECT is, without its name and parentheses."""
+    inner: exp.Expr = node.this if isinstance(node, exp.Alias) else node
+    return inner.unnest()
+
+
+def one_spelling(node: exp.Expr) -> str:
+    """The text of an expression without its comments, the same for every way to space it."""
+    return node.sql("duckdb", comments=False)

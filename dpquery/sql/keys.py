@@ -1,0 +1,214 @@
+"""GROUP BY to keys whose values are known before any row is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dpquery.plan.catalog import NamedColumn
+from dpquery.plan.domains import values_of
+from dpquery.plan.expressions import (
+    Case,
+    Comparison,
+    Expression,
+    IsNull,
+    Lookup,
+    Not,
+    TimeTruncation,
+    Value,
+    columns_in,
+)
+from dpquery.plan.keys import GroupKey, days, truncated_times
+from dpquery.sql.clauses import aggregates_in, is_aggregate, unaliased
+
+if TYPE_CHECKING:
+    from dpquery.plan.expressions import Constant
+    from dpquery.plan.keys import TimeRange
+    from dpquery.sql.row_expressions import RowResolver
+    from dpquery.sql.scope import Rows
+    from dpquery.sql.text import QueryText
+
+CELLS_MAX = 2_000_000
+"""Cells of one answer; each costs noise, time and memory."""
+FROM_TIME = "time range"
+"""Origin of keys that are times."""
+
+
+def described(rows: Rows, expression: Expression) -> NamedColumn:
+    """What is known of the values of an expression over `rows`, as of a column."""
+    column = rows.column_of(expression)
+    if column is not None:
+        return column
+    known = values_of(expression, rows.columns)
+    read = [rows.columns[name] for name in columns_in(expression) if name in rows.columns]
+    return NamedColumn(
+        "",
+        expression.type,
+        "value",
+        None if known is None else known.values,
+        "" if known is None else known.origin,
+        rows.range_of(expression),
+        selectable=all(part.selectable for part in read),
+        declared="",
+    )
+
+
+def group_items(select: exp.Select, rows: Rows, text: QueryText) -> list[exp.Expr]:
+    """What GROUP BY lists, with ordinals, aliases of SELECT and ALL resolved; QueryRefused for several lists."""
+    group = select.args.get("group")
+    if group is None:
+        return []
+    several = any(isinstance(node, exp.Cube | exp.Rollup | exp.GroupingSets) for node in group.expressions)
+    if several or any(value and part not in {"expressions", "all"} for part, value in group.args.items()):
+        raise text.refuse("DPQ-111", "GROUP BY takes one list of keys", "GROUP BY queue, day", group)
+    if group.args.get("all"):
+        return [unaliased(node) for node in select.expressions if not aggregates_in(node)]
+    found: list[exp.Expr] = []
+    for node in group.expressions:
+        if isinstance(node, exp.Column) and not node.table and not rows.find(node.name.lower()):
+            named = [i for i in select.expressions if isinstance(i, exp.Alias) and i.alias.lower() == node.name.lower()]
+            found.append(unaliased(named[0]) if named else node)
+        else:
+            found.append(_ordinal(node, select))
+    return found
+
+
+def _ordinal(node: exp.Expr, select: exp.Select) -> exp.Expr:
+    """What an ordinal of GROUP BY stands for; a wrong one stays, and is refused as a constant key."""
+    if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
+        position = int(node.name)
+        if 1 <= position <= len(select.expressions):
+            return unaliased(select.expressions[position - 1])
+    return node
+
+
+@dataclass(frozen=True, slots=True)
+class KeyResolver:
+    """Keys over the rows of the outer SELECT."""
+
+    resolver: RowResolver
+    time_range: TimeRange | None
+
+    @property
+    def rows(self) -> Rows:
+        return self.resolver.rows
+
+    def keys(self, select: exp.Select) -> tuple[GroupKey, ...]:
+        """The keys of GROUP BY; QueryRefused for values that are not known in advance."""
+        text = self.resolver.text
+        group = select.args.get("group")
+        if group is None:
+            return ()
+        keys: list[GroupKey] = []
+        cells = 1
+        for node in group_items(select, self.rows, text):
+            key = self._key(node).restricted(self.rows.where)
+            if any(key.expression == other.expression for other in keys):
+                raise text.refuse("DPQ-115", "this key is named twice", "name each key once", node)
+            if not key.values:
+                raise text.refuse("DPQ-116", "WHERE rules out every value of this key", "widen WHERE", node)
+            keys.append(key)
+            cells *= len(key.values)
+        if cells > CELLS_MAX:
+            raise text.refuse(
+                "DPQ-114",
+                f"the keys make {cells:,} cells; at most {CELLS_MAX:,} are answered",
+                "group by fewer or coarser keys, or narrow them in WHERE",
+                group,
+            )
+        return tuple(keys)
+
+    def _key(self, node: exp.Expr) -> GroupKey:
+        text = self.resolver.text
+        if is_aggregate(node):
+            raise text.refuse("DPQ-107", "an aggregate cannot be a key", "GROUP BY the columns in SELECT", node)
+        if isinstance(node, exp.Literal) and not node.is_string:
+            raise text.refuse("DPQ-104", f"SELECT has no column {node.name[:20]}", "name the key", node)
+        expression = self.resolver.value(node)
+        self._check_selectable(expression, node)
+        span = text.span(node)
+        times = self._times(expression)
+        if times is not None:
+            return GroupKey(expression, times, FROM_TIME, span=span)
+        column = self.rows.column_of(expression)
+        if column is not None and column.role == "time":
+            raise text.refuse(
+                "DPQ-107", f"{node.name} is too fine for a key", f"date_trunc('hour', {node.name}), or day", node
+            )
+        known = values_of(expression, self.rows.columns)
+        if known is None:
+            raise self._unknown(expression, node)
+        if not known.values:
+            raise text.refuse("DPQ-107", "the keys come from a table that is still empty", "use another key", node)
+        if column is not None and column.capped:
+            expression = _capped(expression, known.values)
+        return GroupKey(expression, self._possible(expression, known.values), known.origin, span=span)
+
+    def _possible(self, expression: Expression, values: tuple[Constant, ...]) -> tuple[Constant, ...]:
+        """Without NULL where an inner join leaves out the rows that have no match in the public table."""
+        if not isinstance(expression, Lookup) or None in expression.values:
+            return values
+        present = Not(IsNull(replace(expression, values=expression.keys, type="text")))
+        return tuple(v for v in values if v is not None) if present in self.rows.where else values
+
+    def _unknown(self, expression: Expression, node: exp.Expr) -> Exception:
+        column = self.rows.column_of(expression)
+        if column is not None and column.declared:
+            table, _, name = column.declared.partition(".")
+            return self.resolver.text.refuse(
+                "DPQ-107",
+                f"{name} has no declared keys, and keys must not come from the rows",
+                f"a steward sets  [tables.{table}.columns.{name}] keys = [...]",
+                node,
+            )
+        return self.resolver.text.refuse(
+            "DPQ-107",
+            "the values of this key are not known in advance",
+            "group by a column with declared keys, date_trunc('day', start_ts), or CASE WHEN ... THEN 'a' ELSE 'b' END",
+            node,
+        )
+
+    def _check_selectable(self, expression: Expression, node: exp.Expr) -> None:
+        for name in sorted(columns_in(expression)):
+            column = self.rows.columns.get(name)
+            if column is not None and not column.selectable:
+                raise self.resolver.text.refuse(
+                    "DPQ-118",
+                    f"{self.rows.written(name)} may be filtered on, but is never a key",
+                    "use another key",
+                    node,
+                )
+
+    def _times(self, expression: Expression) -> tuple[Constant, ...] | None:
+        """The starts of days, hours, ... within the rows' time range, for a key made of their own time."""
+        if self.time_range is None:
+            return None
+        if isinstance(expression, TimeTruncation) and self._is_own_time(expression.item):
+            if expression.type == "date":
+                return days(self.time_range) if expression.unit == "day" else None
+            return truncated_times(self.time_range, expression.unit)
+        column = self.rows.column_of(expression)
+        if column is not None and column.type == "date" and column.keys_origin == FROM_TIME:
+            return days(self.time_range)
+        return None
+
+    def _is_own_time(self, item: Expression) -> bool:
+        column = self.rows.column_of(item)
+        return column is not None and (column.role == "time" or column.keys_origin == FROM_TIME)
+
+
+def _capped(expression: Expression, values: tuple[Constant, ...]) -> Expression:
+    """Values above the last key stand for it."""
+    last = Value(values[-1], "integer")
+    return Case(((Comparison(">", expression, last), last),), expression, "integer")
+
+
+def uncapped(expression: Expression) -> Expression:
+    """A key without the cap that `_capped` gave it."""
+    match expression:
+        case Case(branches=((Comparison(operator=">", left=left, right=last), value),), default=default):
+            return left if value == last and default == left else expression
+        case _:
+            return expression

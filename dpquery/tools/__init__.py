@@ -1,0 +1,1 @@
+"""Doors for tools that people have already: DB-API, SQLAlchemy, notebooks. Each one is a thin face of a Session."""

@@ -1,0 +1,86 @@
+"""What a cursor hands out: a release's own columns, and answers to what tools send before they ask anything."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dpquery.access import check_table
+from dpquery.describe import columns
+from dpquery.errors import NotAllowed
+
+if TYPE_CHECKING:
+    from dpquery.documents import TableEntry
+    from dpquery.policy import Policy
+    from dpquery.release import Release
+    from dpquery.session import Session
+
+Description = tuple[str, str, None, None, None, None, bool]
+"""Name, type code (`string`, `integer`, `number`, `boolean`, `date`, `timestamp`), four unknowns, and whether NULL."""
+
+ALIVE = re.compile(r"\s*SELECT\s+(?P<value>\d{1,9})(?:\s+AS\s+(?P<name>[A-Za-z_]\w{0,63}))?\s*;?\s*", re.IGNORECASE)
+"""`SELECT 1`: whether a connection lives. It names no table, so that its answer is the number."""
+
+HEADER = re.compile(
+    r"\s*SELECT\s+\*\s+FROM\s+(?:\"(?P<quoted>[^\"]{1,128})\"|(?P<plain>[A-Za-z_]\w{0,127}))"
+    r"\s+(?:WHERE\s+(?:1\s*=\s*0|FALSE)|LIMIT\s+0)\s*;?\s*",
+    re.IGNORECASE,
+)
+"""`SELECT * FROM calls WHERE 1=0`: which columns a table has. It asks for no row, so that the policy answers it."""
+
+_TYPE_CODES = {"text": "string", "decimal": "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Columns and rows for a cursor, and the release they were taken from, if one was."""
+
+    description: tuple[Description, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    release: Release | None = None
+
+
+def released(release: Release) -> Answered:
+    """The columns that were selected. Ends of intervals stay in the release: tools expect what they asked for."""
+    selected = columns(release.plan, expected=False)
+    values = dict(zip(release.answer.names, release.answer.columns, strict=True))
+    return Answered(
+        tuple(_described(column.name, column.type) for column in selected),
+        tuple(zip(*(values[column.name] for column in selected), strict=True)),
+        release,
+    )
+
+
+def probed(operation: str, session: Session) -> Answered | None:
+    """The answer to a statement that no row could change; None for any other, which is a query. Free."""
+    alive = ALIVE.fullmatch(operation)
+    if alive is not None:
+        return Answered((_described(alive["name"] or alive["value"], "integer"),), ((int(alive["value"]),),))
+    header = HEADER.fullmatch(operation)
+    name = None if header is None else header["quoted"] or header["plain"].lower()
+    table = None if name is None else askable_tables(session).get(name)
+    if table is None:
+        return None
+    return Answered(tuple(_described(c.name, _TYPE_CODES.get(c.type, c.type)) for c in table.columns), ())
+
+
+def askable_tables(session: Session) -> dict[str, TableEntry]:
+    """The tables that the session's purpose may ask, by name. Public ones hold no numbers, and are not asked."""
+    return {
+        table.name: table
+        for table in session.tables().tables
+        if not table.public and _is_allowed(session.store.policy, session.purpose, table.name)
+    }
+
+
+def _is_allowed(policy: Policy, purpose: str, table: str) -> bool:
+    try:
+        check_table(policy, purpose, table)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _described(name: str, kind: str) -> Description:
+    return name, kind, None, None, None, None, True
