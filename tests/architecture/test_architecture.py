@@ -24,7 +24,10 @@ HOMES = {
     "numba": {"bounding", "store", "ingest"},
     "duckdb": {"engines", "ingest", "row_test.py", "demo"},
     "typer": {"cli"},
-    "rich": {"cli", "faces/shown.py"},  # a release shows itself in a terminal that has rich already
+    "rich": {"cli", "faces"},  # a release shows itself in a terminal that has rich already
+    "altair": {"faces"},
+    "vl_convert": {"faces"},
+    "polars": {"faces"},
     "pydantic": {"policy", "documents.py"},
 }
 

@@ -93,7 +93,7 @@ def test_answers_equal_plain_duckdb(ours: str, plain: str | None, session: Sessi
                 continue
             # Values of a sum are rounded to its grid before they are added: half a step for each row, at most.
             rounding = 3000 * 2.0**-17 if "/" in column.aggregate else 0.0
-            allowed = max(1.0, column.scale * math.log(1 / BETA)) + rounding
+            allowed = max(1.0, (column.scale or 0.0) * math.log(1 / BETA)) + rounding
             assert abs(value - float(true or 0)) <= allowed, (key, column.name)  # type: ignore[arg-type]
 
 

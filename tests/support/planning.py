@@ -14,6 +14,7 @@ from dpquery.privacy.calibrate import NANO, calibrate
 from dpquery.sql.resolve import resolve
 
 if TYPE_CHECKING:
+    from dpquery.plan.expressions import Constant
     from dpquery.plan.query import RequestedBounds
     from dpquery.policy import Policy
     from dpquery.privacy.calibrate import PrivacyPlan
@@ -94,7 +95,7 @@ epsilon_max = 2.0
 """
 
 CELLS = ("C1", "C2", "C3")
-CELL_ROWS = {"cell_id": CELLS, "area": ("north", "north", "south"), "masts": (1, 2, 4)}
+CELL_ROWS: dict[str, tuple[Constant, ...]] = {"cell_id": CELLS, "area": ("north", "north", "south"), "masts": (1, 2, 4)}
 
 
 def small_policy() -> Policy:
