@@ -44,7 +44,11 @@ class Answer:
 def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: float = CONFIDENCE) -> Answer:
     """Noisy integers as named columns: each value with its interval and whether that is narrow enough to be of use."""
     logical = plan.bounded.logical
-    found = estimates(plan, noisy, confidence)
+    found = estimates(plan, noisy)
+    if confidence != CONFIDENCE:
+        # Values stay what they are, and with them what HAVING and ORDER BY make of them: only intervals change.
+        wanted = estimates(plan, noisy, confidence)
+        found = tuple(own.within(other) for own, other in zip(found, wanted, strict=True))
     keys = {key_column(i): _key_column(logical, i) for i in range(len(logical.keys))}
     values = {aggregate_column(i): estimate for i, estimate in enumerate(found)}
     columns: dict[str, list[Any]] = {}

@@ -9,11 +9,19 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.histograms import EXTREMES
 from dpquery.noise.conversion import epsilon_of
-from dpquery.plan.query import Average, Sum, shown
-from dpquery.postprocess import part_half_width
+from dpquery.plan.query import Average, Quantile, Sum, Variance, shown
+from dpquery.postprocess import part_half_width, values_threshold
 from dpquery.privacy.calibrate import NANO, PICO
-from dpquery.privacy.measure import DistinctMeasurement, HistogramMeasurement, SumMeasurement
+from dpquery.privacy.measure import (
+    DistinctMeasurement,
+    HistogramMeasurement,
+    PairsMeasurement,
+    SquaresMeasurement,
+    SumMeasurement,
+    ValuesMeasurement,
+)
 from dpquery.privacy.question import canonical_plan
 
 if TYPE_CHECKING:
@@ -22,7 +30,8 @@ if TYPE_CHECKING:
 
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.query import LogicalPlan, Output
-    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
+    from dpquery.privacy.measure import Measurement
     from dpquery.privacy.question import Versions
 
 ASSUMED_ROWS = 1_000
@@ -70,8 +79,8 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
             scale=None,
         )
     part = plan.parts[plan.readings[output.index].parts[0]]
-    grid = part.measurement.grid if isinstance(part.measurement, SumMeasurement) else 1.0
-    averaged = isinstance(logical.aggregates[output.index], Average)
+    averaged = isinstance(logical.aggregates[output.index], Average | Variance)
+    half_width = expected_half_width(plan, output) if expected else None
     return ValueColumn(
         name=output.name,
         type=value_type(plan, output),
@@ -80,35 +89,63 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
         low=low,
         high=high,
         mechanism=part.mechanism,
-        scale=float(f"{part.scale * grid:.12g}"),
-        expected_half_width=expected_half_width(plan, output) if expected else None,
-        expected_if_rows=ASSUMED_ROWS if expected and averaged else None,
+        scale=float(f"{part.scale * _unit(part.measurement):.12g}"),
+        expected_half_width=half_width,
+        expected_if_rows=ASSUMED_ROWS if half_width is not None and averaged else None,
     )
 
 
 def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"]:
     """Whether the values of an output are whole numbers."""
     aggregate = plan.bounded.logical.aggregates[output.index]
-    if isinstance(aggregate, Average) or (isinstance(aggregate, Sum) and aggregate.clamp.step != 1.0):
+    if isinstance(aggregate, Average | Variance | Quantile) or (
+        isinstance(aggregate, Sum) and aggregate.clamp.step != 1.0
+    ):
         return "number"
     return "integer"
 
 
-def expected_half_width(plan: PrivacyPlan, output: Output) -> float:
-    """95 % half-width of the noise on one value; for averages, in a group of ASSUMED_ROWS rows."""
-    reading = plan.readings[output.index]
-    parts = [plan.parts[i] for i in reading.parts]
+def _unit(measurement: Measurement) -> float:
+    """What one integer step of a measurement is worth in the answer's unit."""
+    match measurement:
+        case SumMeasurement(grid=grid):
+            return grid
+        case SquaresMeasurement(grid=grid):
+            return grid**2
+        case _:
+            return 1.0
+
+
+def expected_half_width(plan: PrivacyPlan, output: Output) -> float | None:
+    """95 % half-width of the noise on one value; for averages and variances, in a group of ASSUMED_ROWS rows.
+
+    None where it depends on more than the number of rows: for quantiles on how the values lie, for standard deviations
+    on the variance, for different values on how often each occurs.
+    """
     aggregate = plan.bounded.logical.aggregates[output.index]
-    first = parts[0].measurement
-    if isinstance(aggregate, Average):
-        width = aggregate.clamp.high - aggregate.clamp.low
-        if isinstance(first, HistogramMeasurement):
-            middle = (aggregate.clamp.low + aggregate.clamp.high) / 2.0
-            spread = math.sqrt(math.fsum((value - middle) ** 2 for value in first.representatives))
-            return min(width, part_half_width(parts[0]) * spread / ASSUMED_ROWS)
-        return min(width, part_half_width(parts[0]) * aggregate.clamp.step / ASSUMED_ROWS)
-    grid = first.grid if isinstance(first, SumMeasurement) else 1.0
-    return part_half_width(parts[0]) * grid
+    part = plan.parts[plan.readings[output.index].parts[0]]
+    match aggregate:
+        case Quantile() | Variance(root=True):
+            return None
+        case Average(clamp=clamp):
+            return min(clamp.high - clamp.low, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1))
+        case Variance(clamp=clamp):
+            most = (clamp.high - clamp.low) ** 2 / 4.0
+            return min(most, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2))
+        case _:
+            return (
+                None
+                if isinstance(part.measurement, ValuesMeasurement)
+                else part_half_width(part) * _unit(part.measurement)
+            )
+
+
+def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int) -> float:
+    """Half-width of a mean, or a mean square, about the middle of the clamp over ASSUMED_ROWS rows."""
+    spread = _unit(part.measurement)
+    if isinstance(part.measurement, HistogramMeasurement):
+        spread = math.sqrt(math.fsum((value - middle) ** (2 * power) for value in part.measurement.representatives))
+    return part_half_width(part) * spread / ASSUMED_ROWS
 
 
 def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
@@ -173,15 +210,37 @@ def _not_protected(table: NamedTable) -> tuple[str, ...]:
 def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
     """What a reader of the values should know, beyond the noise; follows from the request alone."""
     found: list[str] = []
-    for part in plan.parts:
+    for index, part in enumerate(plan.parts):
         match part.measurement:
             case HistogramMeasurement(width=width):
-                found.append(f"averages over rows with two owners are read off a histogram of {width} bins")
+                found.append(_read_off(plan, index, width))
             case DistinctMeasurement(party=party):
                 found.append(f"COUNT(DISTINCT {party}) counts protected numbers; public and withheld ones are left out")
+            case PairsMeasurement(parties=parties):
+                pair = ", ".join(parties)
+                found.append(f"COUNT(DISTINCT ({pair})) leaves out pairs with a withheld number")
+            case ValuesMeasurement(width=width):
+                found.append(
+                    f"of {width} values, those with more than {values_threshold(part)} noisy rows count as different "
+                    "values; one with fewer rows may be missing, and no interval tells how many are"
+                )
             case _:
                 continue
+    quantiles = [a.fraction for a in plan.bounded.logical.aggregates if isinstance(a, Quantile)]
+    for fraction, name in ((0.0, "MIN"), (1.0, "MAX")):
+        if fraction in quantiles:
+            found.append(f"{name} is the {EXTREMES[fraction]:.1%} quantile: the exact one is one person's value")
     return tuple(dict.fromkeys(found))
+
+
+def _read_off(plan: PrivacyPlan, index: int, width: int) -> str:
+    """What is read off a histogram, and how finely."""
+    owners = "two owners" if plan.bounded.rule == "dual-greedy" else "one owner"
+    kinds = {reading.kind for reading in plan.readings if index in reading.parts}
+    names = {"histogram mean": "averages", "histogram variance": "variances", "quantile": "quantiles"}
+    things = " and ".join(name for kind, name in names.items() if kind in kinds)
+    text = f"{things} over rows with {owners} are read off a histogram of {width} bins"
+    return text + "; the interval of a quantile runs to the ends of bins" if "quantile" in kinds else text
 
 
 def cost(plan: PrivacyPlan, charged: Iterable[ScopeCharge]) -> Cost:

@@ -32,6 +32,10 @@ class Estimates:
         """Moved by `shift`."""
         return Estimates(*((part + shift).astype(np.float64) for part in (self.value, self.low, self.high)))
 
+    def within(self, other: Estimates) -> Estimates:
+        """These values in the intervals of `other`, which are stretched where they do not hold them."""
+        return Estimates(self.value, np.minimum(other.low, self.value), np.maximum(other.high, self.value))
+
     @property
     def useful(self) -> NDArray[np.bool_]:
         """Whether the interval reaches at most half the value to either side."""

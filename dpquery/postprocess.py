@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
-from dpquery import intervals
+from dpquery import histograms, intervals
 from dpquery.errors import broken
 from dpquery.noise.tails import half_width, standard_deviation
-from dpquery.plan.query import Average
-from dpquery.privacy.measure import CountMeasurement, HistogramMeasurement, SumMeasurement
+from dpquery.plan.query import Average, Quantile, Variance
+from dpquery.privacy.measure import CountMeasurement, HistogramMeasurement, SquaresMeasurement, SumMeasurement
+from dpquery.variances import NoisySums, rooted, sampled, variance_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.measure import Reading
+
+
+FALSE_VALUES = 0.05
+"""Chance that noise alone makes any value of a cell count that occurs nowhere."""
 
 
 def estimates(
@@ -43,7 +48,13 @@ def _read(
         case "mean":
             return _mean(plan, aggregate, parts, noisy, confidence)
         case "histogram mean":
-            return _histogram_mean(plan, aggregate, parts[0], noisy[0], confidence)
+            return histograms.mean(_histogram(parts[0], noisy[0]), _limits(plan, aggregate), confidence)
+        case "variance" | "histogram variance":
+            return _variance(plan, aggregate, parts, noisy, confidence)
+        case "quantile":
+            return _quantile(plan, aggregate, _histogram(parts[0], noisy[0]), confidence)
+        case "values":
+            return _values(parts[0], noisy[0], confidence)
         case _:
             assert_never(reading.kind)
 
@@ -65,8 +76,8 @@ def _sum(part: CalibratedMeasurement, noisy: NDArray[np.int64], confidence: floa
 
 def _limits(plan: PrivacyPlan, aggregate: int) -> tuple[float, float]:
     asked = plan.bounded.logical.aggregates[aggregate]
-    if not isinstance(asked, Average):
-        broken("only means have limits")
+    if not isinstance(asked, Average | Variance):
+        broken("only means and variances have limits")
     return asked.clamp.low, asked.clamp.high
 
 
@@ -95,21 +106,85 @@ def _mean(
     return centred.plus(centre)
 
 
-def _histogram_mean(
-    plan: PrivacyPlan, aggregate: int, part: CalibratedMeasurement, noisy: NDArray[np.int64], confidence: float
+def _histogram(part: CalibratedMeasurement, noisy: NDArray[np.int64]) -> histograms.NoisyHistogram:
+    if not isinstance(part.measurement, HistogramMeasurement):
+        broken("a histogram is read off a histogram")
+    deviation = standard_deviation(part.mechanism, part.scale)
+    return histograms.NoisyHistogram(part.measurement, noisy.astype(np.float64), deviation)
+
+
+def _quantile(
+    plan: PrivacyPlan, aggregate: int, histogram: histograms.NoisyHistogram, confidence: float
 ) -> intervals.Estimates:
-    """Mean of the bins' representatives weighted by their noisy counts."""
-    measurement = part.measurement
-    if not isinstance(measurement, HistogramMeasurement):
-        broken("a histogram mean is read off a histogram")
-    values = np.array(measurement.representatives)
-    variance = standard_deviation(part.mechanism, part.scale) ** 2
-    return intervals.ratio(
-        (noisy @ values).astype(np.float64),
-        noisy.sum(axis=1).astype(np.float64),
-        variance_numerator=variance * float(values @ values),
-        variance_denominator=variance * len(values),
-        covariance=variance * float(values.sum()),
-        limits=_limits(plan, aggregate),
-        confidence=confidence,
+    asked = plan.bounded.logical.aggregates[aggregate]
+    if not isinstance(asked, Quantile):
+        broken("a quantile has a fraction")
+    return histograms.quantile(histogram, asked.fraction, confidence)
+
+
+def _variance(
+    plan: PrivacyPlan,
+    aggregate: int,
+    parts: Sequence[CalibratedMeasurement],
+    noisy: Sequence[NDArray[np.int64]],
+    confidence: float,
+) -> intervals.Estimates:
+    """With divisor n, then n - 1 and the root if asked.
+
+    What is read off several noises shares the room for error among them, so that all hold together.
+    """
+    asked = plan.bounded.logical.aggregates[aggregate]
+    if not isinstance(asked, Variance):
+        broken("a variance is read for one")
+    low, high = _limits(plan, aggregate)
+    if isinstance(parts[0].measurement, HistogramMeasurement):
+        histogram = _histogram(parts[0], noisy[0])
+        each = 1.0 - (1.0 - confidence) / (1.5 if asked.sample else 1.0)
+        found = histograms.variance(histogram, (low, high), each)
+        rows, reach = histogram.total, histogram.total_half_width(1.0 - (1.0 - confidence) / 3.0)
+    else:
+        sums = _sums(parts, noisy, 1.0 - (1.0 - confidence) / 3.0)
+        found = variance_of(sums, high - low)
+        rows, reach = sums.rows, sums.rows_reach
+    found = sampled(found, rows, reach, high - low) if asked.sample else found
+    return rooted(found) if asked.root else found
+
+
+def _sums(parts: Sequence[CalibratedMeasurement], noisy: Sequence[NDArray[np.int64]], confidence: float) -> NoisySums:
+    """Squares, values and rows in the units of the argument; each interval holds at `confidence`."""
+    squares, values, count = (part.measurement for part in parts)
+    if not (
+        isinstance(squares, SquaresMeasurement)
+        and isinstance(values, SumMeasurement)
+        and isinstance(count, CountMeasurement)
+    ):
+        broken("a variance is read off squares, a sum and a count")
+    grid = squares.grid
+    reaches = [part_half_width(part, confidence) for part in parts]
+    return NoisySums(
+        squares=noisy[0][:, 0].astype(np.float64) * grid**2,
+        values=noisy[1][:, 0].astype(np.float64) * grid,
+        rows=noisy[2][:, 0].astype(np.float64),
+        squares_reach=reaches[0] * grid**2,
+        values_reach=reaches[1] * grid,
+        rows_reach=float(reaches[2]),
     )
+
+
+def values_threshold(part: CalibratedMeasurement, false_values: float = FALSE_VALUES) -> int:
+    """The noisy rows above which a value counts: noise alone lifts any of them there with this chance at most.
+
+    Each of the w values has a w-th of the chance, and noise goes up half the time.
+    """
+    confidence = max(0.5, 1.0 - 2.0 * false_values / part.measurement.width)
+    return half_width(part.mechanism, part.scale, confidence)
+
+
+def _values(part: CalibratedMeasurement, noisy: NDArray[np.int64], confidence: float) -> intervals.Estimates:
+    """Values whose noisy rows pass the threshold. At least those that pass it at the asked confidence occur.
+
+    Nothing tells a value of a few rows from one that does not occur, so at most all of them do.
+    """
+    value = (noisy > values_threshold(part)).sum(axis=1).astype(np.int64)
+    sure = (noisy > values_threshold(part, 1.0 - confidence)).sum(axis=1).astype(np.int64)
+    return intervals.Estimates(value, np.minimum(sure, value), np.full_like(value, part.measurement.width))

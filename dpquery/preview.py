@@ -60,7 +60,8 @@ class Preview:
             if isinstance(column, ValueColumn):
                 unit = f" {column.unit}" if column.unit else ""
                 text = f"{column.mechanism}, scale {number_text(column.scale)}"
-                text += f"; expected ± {number_text(column.expected_half_width or 0.0)}{unit} at 95 %"
+                if column.expected_half_width is not None:
+                    text += f"; expected ± {number_text(column.expected_half_width)}{unit} at 95 %"
                 if column.expected_if_rows is not None:
                     text += f" if a group has {column.expected_if_rows:,} rows"
                 found.append((column.name, text))

@@ -53,8 +53,8 @@ CONSENT_VERSION = 1
 """No consent record can reach this store yet, so that what numbers allow never changes."""
 
 
-MEASUREMENTS_MAX = 2 * OUTPUTS_MAX
-"""An average over one-owner rows takes two measurements; each has at least a billionth of epsilon."""
+MEASUREMENTS_MAX = 3 * OUTPUTS_MAX
+"""A variance over one-owner rows takes three measurements; each has at least a billionth of epsilon."""
 
 
 def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
@@ -331,7 +331,15 @@ class Query:
             raise UsageError(
                 "DPQ-002", "within is about aggregates, and these are computed from them", fix="epsilon=0.5"
             )
-        return max(describe.expected_half_width(plan, output) for output in values)
+        reaches = [describe.expected_half_width(plan, output) for output in values]
+        known = [reach for reach in reaches if reach is not None]
+        if len(known) < len(reaches):
+            raise UsageError(
+                "DPQ-002",
+                "the error of quantiles, standard deviations and different values is not known before rows are read",
+                fix="epsilon=0.5",
+            )
+        return max(known)
 
     def _versions(self) -> Versions:
         store = self.session.store

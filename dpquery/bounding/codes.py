@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,3 +55,9 @@ def count_of(value: int, least: int, name: str) -> int:
 
 def within(parts: Iterable[int], whole: int) -> bool:
     return all(0 <= part <= whole for part in parts)
+
+
+def by_rows(rows_of: npt.NDArray[np.integer[Any]], most: int) -> Integers:
+    """How many of the numbers have 1, 2, ... rows; the last of the `most` counts those with more, too."""
+    found = np.bincount(np.minimum(rows_of, count_of(most, 1, "most")), minlength=most + 1)[1:]
+    return found.astype(np.int64, copy=False)

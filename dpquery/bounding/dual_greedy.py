@@ -44,7 +44,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery.bounding.codes import CODES_MAX, ROWS_MAX, VALUE_MAX, codes, column, count_of
+from dpquery.bounding.codes import CODES_MAX, ROWS_MAX, VALUE_MAX, by_rows, codes, column, count_of
+from dpquery.bounding.pairs import PairTable, cell_of_pairs
 from dpquery.errors import ensure
 
 if TYPE_CHECKING:
@@ -146,6 +147,16 @@ class DualGreedyParticipants(DualGreedyCount):
             kernels.count_used(self._used, self._vertices, count_of(at_least, 1, "at_least"), found)
         return found
 
+    def by_rows(self, most: int) -> Integers:
+        """Count the numbers with 1, 2, ... kept rows in the one cell; the last of the `most` also those with more.
+
+        Removing a number takes it out of its bin and moves at most `capacity` others by one row each: L1 at most
+        2*capacity + 1, no bin by more than capacity + 1, squares at most capacity^2 + (capacity + 1)^2. A greedy for
+        each bin would have no such bound: which bin a row counts in depends on other rows. Private.
+        """
+        ensure(len(self._partition) == self._cells == 1, "numbers by their rows are counted over one cell")
+        return by_rows(self._used[: self._numbers], most)
+
 
 class DualGreedyDistinct(DualGreedyCount):
     """COUNT(DISTINCT counted party): each cell moves by 0..1 + other_capacity.
@@ -171,6 +182,40 @@ class DualGreedyDistinct(DualGreedyCount):
         low, offset = self._partition.start, self._numbers
         kernels.greedy_rows(
             first, second, cell, low, offset, self._vertices, self._used, self._one, self._capacity, self._kept
+        )
+
+
+class DualGreedyPairs(DualGreedyCount):
+    """Different pairs: one row for each pair and cell, at the place of its first, then as COUNT: 0..capacity.
+
+    Removing a number removes its pairs and no row of another pair, so the theorem holds for the rows that stand for
+    pairs. Only pairs that were kept are remembered. A pair is refused when one of its owners is full, and that owner
+    stays full, so each further row of the pair is refused without being known. So memory holds at most `capacity` pairs
+    per number and cell, and the pairs of public numbers; never more than one for each row.
+    """
+
+    def __init__(
+        self, numbers: int, cells: int, capacity: int | Sequence[int], *, partition: range | None = None
+    ) -> None:
+        self._open(numbers, cells, capacity, partition, roles=1)
+        self._table = PairTable()
+
+    def _run(self, first: Codes, second: Codes, cell: Codes) -> None:
+        from dpquery.bounding import kernels
+
+        low = self._partition.start
+        pairs, cells_of = self._table.with_room_for(len(cell))
+        self._table.held += kernels.greedy_pairs(
+            first,
+            second,
+            cell_of_pairs(first, second, cell),
+            low,
+            self._vertices,
+            self._used,
+            self._capacity,
+            pairs,
+            cells_of,
+            self._kept,
         )
 
 

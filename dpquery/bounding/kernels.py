@@ -233,15 +233,18 @@ def add_clamped(owner, cell, value, valid, low, high, totals):
 
 
 @njit(cache=True, nogil=True)
-def count_owners(ends, placed_cell, begins, totals):
-    """Count each number once in each cell where it has a row; number s has the places `begins[s]` to `ends[s]`."""
+def count_owners(ends, placed_cell, begins, at_least, totals):
+    """Count each number once in each cell with `at_least` of its rows; number s has places `begins[s]` to `ends[s]`."""
     seen = np.full(totals.size, -1, np.int64)
+    rows = np.zeros(totals.size, np.int64)
     for s in range(ends.size):
         for p in range(begins[s], ends[s]):
             c = placed_cell[p]
             if seen[c] != s:
                 seen[c] = s
-                totals[c] += 1
+                rows[c] = 0
+            rows[c] += 1
+            totals[c] += rows[c] == at_least
 
 
 @njit(cache=True, nogil=True)
@@ -439,3 +442,88 @@ def sum_cells(starts, ends, values, other_ends, other_values, used, capacity, to
             totals[c] += greedy_values(other_ends[low:high], other_values[low:high], used, capacity)
         else:
             totals[c] += greedy_values(ends[low:high], values[low:high], used, capacity)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pairs: a hash table of (cell, pair) with open addressing; its size is a power of two, and an empty slot has cell -1
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def pair_of(first, second):
+    """Both codes in one integer."""
+    return np.uint64(np.uint32(first)) << np.uint64(32) | np.uint64(np.uint32(second))
+
+
+@njit(cache=True, nogil=True)
+def find_pair(pair, cell, pairs, cells_of):
+    """Give the slot that holds the pair, or the empty one where it belongs (splitmix64 spreads neighbouring codes)."""
+    x = pair + np.uint64(cell + 1) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    last = pairs.size - 1
+    slot = np.int64((x ^ (x >> np.uint64(31))) & np.uint64(last))
+    while cells_of[slot] >= 0 and (cells_of[slot] != cell or pairs[slot] != pair):
+        slot = (slot + 1) & last
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def move_pairs(pairs, cells_of, to_pairs, to_cells):
+    """Put every pair into a larger table."""
+    for i in range(pairs.size):
+        if cells_of[i] >= 0:
+            slot = find_pair(pairs[i], cells_of[i], to_pairs, to_cells)
+            to_pairs[slot] = pairs[i]
+            to_cells[slot] = cells_of[i]
+
+
+@njit(cache=True, nogil=True)
+def first_pairs(first, second, cell, pairs, cells_of, new):
+    """Set `new` for rows in a cell whose pair is not in the table yet, put it there, and give how many these are."""
+    found = 0
+    for i in range(cell.size):
+        new[i] = False
+        if cell[i] < 0:
+            continue
+        pair = pair_of(first[i], second[i])
+        slot = find_pair(pair, cell[i], pairs, cells_of)
+        if cells_of[slot] < 0:
+            pairs[slot] = pair
+            cells_of[slot] = cell[i]
+            new[i] = True
+            found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def greedy_pairs(first, second, cell, cell_low, vertices, used, capacity, pairs, cells_of, totals):
+    """As greedy_rows, but a pair that was kept is not kept again; the table holds the kept ones. Give how many are new.
+
+    A pair that was refused is not remembered: one of its owners was full then, and stays full.
+    """
+    cells = totals.size
+    found = 0
+    for i in range(cell.size):
+        c = np.int64(cell[i]) - cell_low
+        if c < 0 or c >= cells:
+            continue
+        a = np.int64(first[i])
+        b = np.int64(second[i])
+        if a >= 0 and used[c * vertices + a] >= capacity[c]:
+            continue
+        if b >= 0 and used[c * vertices + b] >= capacity[c]:
+            continue
+        pair = pair_of(first[i], second[i])
+        slot = find_pair(pair, cell[i], pairs, cells_of)
+        if cells_of[slot] >= 0:
+            continue
+        pairs[slot] = pair
+        cells_of[slot] = cell[i]
+        found += 1
+        totals[c] += 1
+        if a >= 0:
+            used[c * vertices + a] += 1
+        if b >= 0 and b != a:
+            used[c * vertices + b] += 1
+    return found

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
-from dpquery.bounding.codes import CODES_MAX, ROWS_MAX, VALUE_MAX, codes, column, count_of, within
+from dpquery.bounding.codes import CODES_MAX, ROWS_MAX, VALUE_MAX, by_rows, codes, column, count_of, within
 from dpquery.errors import ensure
 
 if TYPE_CHECKING:
@@ -183,10 +183,10 @@ class KeptRows:
             kernels.add_histogram(batch.cell, self.kept, value, valid, batch.base, buckets, totals)
         return totals.reshape(cells, buckets)
 
-    def distinct_owners(self, mask: int | None = None) -> Integers:
-        """Count the numbers with a kept row in each cell; with `mask`, a row where it holds (the asked party owns it).
+    def distinct_owners(self, mask: int | None = None, *, at_least: int = 1) -> Integers:
+        """Count the numbers with `at_least` kept rows in each cell; with `mask`, rows where it holds.
 
-        A row without an owner counts nobody.
+        A row without an owner counts nobody. A number changes at most max_rows / at_least cells, and max_groups, by 1.
         """
         from dpquery.bounding import kernels
 
@@ -200,10 +200,23 @@ class KeptRows:
                 chosen = _NO_FLAGS if mask is None else batch.masks[mask]
                 kernels.place_kept(batch.owner, batch.cell, self.kept, chosen, batch.base, first, ends, placed_cell)
             part = np.zeros(rows.cells, np.int64)
-            kernels.count_owners(ends, placed_cell, starts, part)
+            kernels.count_owners(ends, placed_cell, starts, at_least, part)
             return part
 
+        count_of(at_least, 1, "at_least")
         return self._per_number(count)
+
+    def numbers_by_rows(self, most: int) -> Integers:
+        """Count the numbers with 1, 2, ... kept rows; the last of the `most` counts those with more, too.
+
+        A number is in one place, so it changes that one, by 1.
+        """
+        from dpquery.bounding import kernels
+
+        rows_of = np.zeros(self.collected.numbers, np.int32)
+        for batch in self.collected.batches:
+            kernels.count_rows(batch.owner[self.kept[batch.base : batch.base + batch.rows]], rows_of)
+        return by_rows(rows_of, most)
 
     def sum_clamped(self, value_column: int, low: int, high: int) -> Integers:
         """Sum, per cell, each number's sum of kept values clamped to [low, high]; a row without an owner alone."""

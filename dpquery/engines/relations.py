@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from dpquery.engines.render import SQL_TYPES, Sql, condition, finite, grid_sum, identifier, join, render, sql
 from dpquery.errors import broken
+from dpquery.plan.expressions import columns_in
 from dpquery.plan.relations import Joined, NumberMeasure, PerNumber, Relation, Selection, Stored, UnionAll
 
 if TYPE_CHECKING:
@@ -84,15 +85,18 @@ def _per_number(grouped: PerNumber, tables: Tables) -> Sql:
     if len(grouped.owners) > 1:
         # The other party of a one-owner row is nobody's number, and has a negative code.
         owner = sql("greatest({})", join(", ", [identifier(party) for party in grouped.owners]))
-    keys = [sql("{} AS {}", render(value), identifier(name)) for name, value in grouped.keys]
+    # Keys are computed below the grouping: an engine does not know two parameters of equal value as one expression.
+    below = [sql("{} AS grouping_owner", owner)]
+    below += [sql("{} AS " + f"grouping_{i}", render(value)) for i, (_, value) in enumerate(grouped.keys)]
+    where = sql("{} AND {} >= 0", condition(grouped.where), owner)
+    keyed = sql("SELECT *, {} FROM ({}) WHERE {}", join(", ", below), rows(grouped.source, tables), where)
+    keys = [sql(f"grouping_{i} AS {{}}", identifier(name)) for i, (name, _) in enumerate(grouped.keys)]
     measures = [sql("{} AS {}", _measure(measure), identifier(measure.name)) for measure in grouped.measures]
     lot = Sql("CAST(hash(min(place)) & 4294967295 AS UINTEGER) AS lot")
-    selected = join(
-        ", ", [Sql("min(place) AS place"), lot, sql("{} AS {}", owner, identifier(grouped.party)), *keys, *measures]
-    )
-    where = sql("{} AND {} >= 0", condition(grouped.where), owner)
-    groups = join(", ", [owner, *(render(value) for _, value in grouped.keys)])
-    made = sql("SELECT {} FROM ({}) WHERE {} GROUP BY {}", selected, rows(grouped.source, tables), where, groups)
+    party = sql("grouping_owner AS {}", identifier(grouped.party))
+    groups = ", ".join(["grouping_owner", *(f"grouping_{i}" for i in range(len(grouped.keys)))])
+    selected = join(", ", [Sql("min(place) AS place"), lot, party, *keys, *measures])
+    made = sql("SELECT {} FROM ({}) GROUP BY " + groups, selected, keyed)
     if not grouped.having:
         return made
     return sql("SELECT * FROM ({}) WHERE {}", made, condition(grouped.having))
@@ -115,6 +119,9 @@ def _measure(measure: NumberMeasure) -> Sql:
         case "min" | "max":
             return sql(measure.function + "({}){}", finite(measure.argument), only)
         case "mode":
+            if not columns_in(measure.argument):
+                # DuckDB takes a constant there for the fraction of a quantile, and stops.
+                argument = sql("CASE WHEN place IS NOT NULL THEN {} END", argument)
             return sql("mode({} ORDER BY {}){}", argument, argument, only)
         case "sum" | "avg":
             return grid_sum(measure.argument, measure.grid, only, mean=measure.function == "avg")

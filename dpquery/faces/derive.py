@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dpquery import intervals
 from dpquery.describe import cost as cost_of
 from dpquery.describe import epsilon_of_rho, plain, upwards
 from dpquery.documents import Cost, DerivedColumn, DerivedDocument, Guarantee, Interval, KeyColumn, LedgerEntry
-from dpquery.errors import UsageError, ensure
+from dpquery.errors import UsageError, broken, ensure
 from dpquery.faces.sheet import AdditiveNoise, KeySeries, Sheet, Terms, ValueSeries
 from dpquery.faces.shown import Shown, checked_confidence
 from dpquery.noise.tails import deviations
@@ -188,18 +188,21 @@ def combined(first: Source, others: Sequence[Source]) -> Combined:
 
 def _fieller(top: ValueSeries, bottom: ValueSeries, confidence: float) -> intervals.Estimates:
     if top.noise is None or bottom.noise is None:
-        ensure(False, "Fieller's interval needs the noise of both")
-        raise AssertionError
+        broken("Fieller's interval needs the noise of both")
+    a, b = _numbers(top.value), _numbers(bottom.value)
     with np.errstate(invalid="ignore"):
-        return intervals.ratio(
-            _numbers(top.value),
-            _numbers(bottom.value),
+        found = intervals.ratio(
+            a,
+            b,
             variance_numerator=top.noise.deviation**2,
             variance_denominator=bottom.noise.deviation**2,
             covariance=0.0,
             limits=(-math.inf, math.inf),
             confidence=confidence,
         )
+    endless = ~(np.isfinite(found.low) & np.isfinite(found.high))
+    low, high = np.where(endless, np.nan, found.low), np.where(endless, np.nan, found.high)
+    return intervals.Estimates(_divided(a, b), low, high)
 
 
 def _of_intervals(top: ValueSeries, bottom: ValueSeries) -> intervals.Estimates:
@@ -209,9 +212,14 @@ def _of_intervals(top: ValueSeries, bottom: ValueSeries) -> intervals.Estimates:
     clear = (under[0] > 0.0) | (under[1] < 0.0)
     safe = [np.where(clear, each, 1.0) for each in under]
     corners = [a / b for a in ends for b in safe]
-    value = np.where(clear, _numbers(top.value) / np.where(clear, _numbers(bottom.value), 1.0), np.nan)
+    value = _divided(_numbers(top.value), _numbers(bottom.value))
     low = np.where(clear, np.minimum.reduce(corners), np.nan)
     return intervals.Estimates(value, low, np.where(clear, np.maximum.reduce(corners), np.nan))
+
+
+def _divided(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A / b, NaN where b is 0."""
+    return np.where(b == 0.0, np.nan, a / np.where(b == 0.0, 1.0, b))
 
 
 def _weighted(
@@ -313,6 +321,7 @@ def _total_cost(releases: Sequence[Release]) -> Cost:
         loss = loss + release.plan.loss
     at_delta = max(cost.epsilon_at_delta for cost in costs)
     rho_pico = loss.rho or 0
+    ensure(loss.epsilon is not None or loss.rho is not None, "a loss is bounded by one of the two")
     if loss.epsilon is None or at_delta > 0.0:
         epsilon = epsilon_of_rho(rho_pico, at_delta)
     else:
@@ -337,16 +346,15 @@ def _joint_guarantee(releases: Sequence[Release]) -> Guarantee:
         sentence += f"e^{cost.epsilon:.6g}, plus delta = {cost.epsilon_at_delta:g} (rho = {rho} zCDP)."
     else:
         sentence += f"e^{plain(Decimal(repr(cost.epsilon)))}."
-    definition = "zero-concentrated" if cost.epsilon_at_delta else "pure"
     unprotected = dict.fromkeys(item for release in releases for item in release.guarantee.not_protected)
     return Guarantee(
-        definition="zero-concentrated" if definition != "pure" else "pure",
+        definition="zero-concentrated" if cost.epsilon_at_delta else "pure",
         sentence=sentence,
         not_protected=tuple(unprotected),
     )
 
 
-def _document(derived: Ratio | Combined, kind: Any) -> DerivedDocument:
+def _document(derived: Ratio | Combined, kind: Literal["ratio", "combined"]) -> DerivedDocument:
     sheet = derived.sheet()
     terms = sheet.terms
     columns: list[KeyColumn | DerivedColumn] = []

@@ -55,7 +55,9 @@ def has_room_for_text(sheet: Sheet) -> bool:
 
 def _by_one(value: ValueSeries, key: KeySeries, *, height: int) -> Any:
     if is_time(key):
-        return _line(_data(value, {"x": key}), value, key, width=600, height=height)
+        data = _data(value, {"x": key})
+        gaps = _has_gaps(sorted(row["x"] for row in data))
+        return _line(data, value, key, width=600, height=height, gaps=gaps)
     _refuse_many(len(key.values))
     return _columns(value, key) if key.type == "integer" else _dots(value, key)
 
@@ -188,8 +190,10 @@ def _columns(value: ValueSeries, key: KeySeries) -> Any:
     return alt.layer(bars, _points(base, x=x, y="value:Q")).properties(width=alt.Step(step), height=260)
 
 
-def _line(data: list[dict[str, Any]], value: ValueSeries, key: KeySeries, *, width: int, height: int) -> Any:
-    """A line through the values on the band of their intervals; over gaps nothing is known, so bars stand there."""
+def _line(
+    data: list[dict[str, Any]], value: ValueSeries, key: KeySeries, *, width: int, height: int, gaps: bool
+) -> Any:
+    """A line through the values on the band of their intervals; with gaps, of which it would tell, bars instead."""
     import altair as alt
 
     base = _chart(data)
@@ -197,7 +201,7 @@ def _line(data: list[dict[str, Any]], value: ValueSeries, key: KeySeries, *, wid
     x = alt.X("x:T", title=_time_title(key), scale=alt.Scale(type="utc"), axis=_time_axis(moments, width))
     many = len(moments) > POINTS_MOST
     size = 22 if many else 45
-    if _has_gaps(moments):
+    if gaps:
         return alt.layer(_bars(base, value, "y", {"x": x}), _points(base, size, x=x, y="value:Q")).properties(
             width=width, height=height
         )
@@ -249,7 +253,9 @@ def _facets(value: ValueSeries, keys: tuple[KeySeries, ...]) -> Any:
         )
     across = len(names) if len(names) <= 3 else 2 if len(names) == 4 else 3
     data = _data(value, {"x": moments, "facet": other})
-    layers = _line(data, value, moments, width=660 // across, height=130)
+    apart = [sorted(row["x"] for row in data if row["facet"] == name) for name in names]
+    gaps = any(_has_gaps(each) for each in apart if each)
+    layers = _line(data, value, moments, width=660 // across, height=130, gaps=gaps)
     _drop_data(layers)  # a facet reads its own part of the shared data
     return layers.facet(
         facet=alt.Facet("facet:N", sort=names, header=alt.Header(title=None)),

@@ -127,11 +127,13 @@ _LOOK: dict[str, Any] = {
 
 
 def _vl_version() -> str:
-    """The version of Vega-Lite that Altair writes, as vl-convert names it."""
+    """The version of Vega-Lite that Altair writes, as vl-convert names it; the newest it knows if that is newer."""
     import altair as alt
+    import vl_convert
 
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    return f"{major}.{minor}"
+    written, known = f"{major}.{minor}", vl_convert.get_vegalite_versions()
+    return written if written in known else str(known[-1])
 
 
 def _chosen(sheet: Sheet, value: str | None) -> tuple[ValueSeries, ...]:

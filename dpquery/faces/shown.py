@@ -39,7 +39,7 @@ class Shown(ABC):
 
     @abstractmethod
     def sheet_at(self, confidence: float) -> Sheet:
-        """The same with intervals at another confidence, from 0.5 to 0.99999."""
+        """The same with intervals at another confidence, from 0.5 to 0.99995."""
 
     @abstractmethod
     def document(self) -> ReleaseDocument | DerivedDocument:

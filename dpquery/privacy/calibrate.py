@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dpquery.accounting import Loss
 from dpquery.errors import ensure
-from dpquery.privacy.measure import SumMeasurement, measure
+from dpquery.privacy.measure import HistogramMeasurement, SquaresMeasurement, SumMeasurement, measure
 from dpquery.privacy.sensitivity import Sensitivity, sensitivity
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def calibrate(
     ensure(epsilon_nano > 0, "the asked epsilon is positive")
     measurements, readings = measure(bounded)
     sensitivities = [sensitivity(m, bounded) for m in measurements]
-    weights = [_largest_contribution(m) for m in measurements]
+    weights = [_one_row(m) for m in measurements]
     options = [_laplace(epsilon_nano, measurements, sensitivities, weights)]
     if gaussian_allowed:
         rho_pico = math.floor(Fraction(rho_within(epsilon_nano / NANO, delta_release)) * PICO)
@@ -92,19 +92,30 @@ def calibrate(
     )
 
 
-def _largest_contribution(measurement: Measurement) -> int:
-    """What one row can add, so that errors of counts and of sums are compared in rows."""
-    return measurement.largest if isinstance(measurement, SumMeasurement) else 1
+def _one_row(measurement: Measurement) -> float:
+    """What one row can add to the answer, in units of the noise, so that errors of all answers are compared in rows.
+
+    A sum: the largest value; of squares: the largest square. A histogram of B bins: a quantile is where the rows up to
+    a bin make up its share, and the median is off by the noise of B bins, each halved: sqrt(B) / 2 rows per unit of
+    scale. A mean or a variance is off by about as many rows of the largest value: sqrt(B / 3).
+    """
+    match measurement:
+        case SumMeasurement() | SquaresMeasurement():
+            return float(max(1, measurement.largest))
+        case HistogramMeasurement(width=width):
+            return 2.0 / math.sqrt(width)
+        case _:
+            return 1.0
 
 
-def _total_error(parts: Sequence[CalibratedMeasurement], weights: Sequence[int]) -> float:
+def _total_error(parts: Sequence[CalibratedMeasurement], weights: Sequence[float]) -> float:
     """Sum of squared 95 % half-widths, each in rows."""
     factor = LAPLACE_95 if parts[0].mechanism == "laplace" else GAUSSIAN_95
     return math.fsum((factor * part.scale / weight) ** 2 for part, weight in zip(parts, weights, strict=True))
 
 
 def _laplace(
-    epsilon_nano: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[int]
+    epsilon_nano: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[float]
 ) -> tuple[CalibratedMeasurement, ...]:
     """Scales L1 / epsilon_i; their squared sum, in rows, is least when epsilon_i goes with (L1_i / weight_i)^(2/3)."""
     shares = _split(epsilon_nano, [(s.l1 / w) ** (2 / 3) for s, w in zip(found, weights, strict=True)])
@@ -129,7 +140,7 @@ def laplace_loss(epsilon_nano: int, found: Sensitivity, scale: float) -> Loss:
 
 
 def _gaussian(
-    rho_pico: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[int]
+    rho_pico: int, measurements: Sequence[Measurement], found: Sequence[Sensitivity], weights: Sequence[float]
 ) -> tuple[CalibratedMeasurement, ...]:
     """Scales L2 / sqrt(2 rho_i); sum of (scale_i / weight_i)^2 is least when rho_i goes with L2_i / weight_i."""
     shares = _split(rho_pico, [math.sqrt(s.l2_squared) / w for s, w in zip(found, weights, strict=True)])

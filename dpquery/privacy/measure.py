@@ -9,20 +9,38 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 
 from dpquery.errors import ensure
 from dpquery.plan.expressions import nullable
-from dpquery.plan.query import Average, CountDistinct, CountRows, Sum
+from dpquery.plan.query import (
+    Average,
+    CountDistinct,
+    CountNumbers,
+    CountPairs,
+    CountRows,
+    CountValues,
+    Quantile,
+    Sum,
+    Variance,
+)
+from dpquery.privacy.bins import bin_capacity, bin_count, bin_edges, bin_moments
 
 if TYPE_CHECKING:
-    from dpquery.plan.expressions import Expression
-    from dpquery.plan.query import Aggregate
+    from dpquery.plan.expressions import Constant, Expression
+    from dpquery.plan.query import Aggregate, Bins
     from dpquery.plan.ranges import ValueRange
     from dpquery.privacy.bound import BoundedPlan
 
-HISTOGRAM_BINS = 16
-"""Bins of the histogram that averages over two-owner tables are read from."""
+SQUARE_MAX = 2**31
+"""Largest square of one row's value, in grid steps: what the kernels add up exactly."""
+
+VALUE_CAPACITY = 1
+"""Rows of each declared value that a number may have where rows have two owners.
+
+One is enough to show that a value occurs. With k, at most 2k times as many rows are kept (each has an owner among those
+of the rows kept with one), mostly far fewer, and the noise grows k times.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +76,34 @@ class SumMeasurement:
 
 
 @dataclass(frozen=True, slots=True)
+class SquaresMeasurement:
+    """Sum per cell of the squares of what a SumMeasurement of the same fields adds up."""
+
+    argument: Expression
+    grid: float
+    low: int
+    high: int
+    centre: int
+
+    def __post_init__(self) -> None:
+        ensure(self.largest <= SQUARE_MAX, "squares stay within what kernels add up")
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @property
+    def largest(self) -> int:
+        """Most that one row can add, in squared grid steps."""
+        return max(self.low - self.centre, self.high - self.centre, key=abs) ** 2
+
+
+@dataclass(frozen=True, slots=True)
 class DistinctMeasurement:
-    """Different protected numbers in the role `party`, per cell."""
+    """Different protected numbers in the role `party`, per cell; with `present`, on rows where it is not NULL."""
 
     party: str
+    present: Expression | None = None
 
     @property
     def width(self) -> int:
@@ -73,32 +115,96 @@ class HistogramMeasurement:
     """Rows per cell and bin of round(argument / grid), clamped to [edges[0], edges[-1] - 1].
 
     Bin i holds the grid steps from edges[i] up to, not including, edges[i + 1]; `capacity` is the rows that one
-    number may have in each bin of each cell; `representatives` are the values that stand for the bins.
+    number may have in each bin of each cell.
     """
 
     argument: Expression
     grid: float
     edges: tuple[int, ...]
     capacity: int
-    representatives: tuple[float, ...]
+    spacing: Bins
 
     def __post_init__(self) -> None:
         ensure(all(a < b for a, b in itertools.pairwise(self.edges)), "bin edges rise")
-        ensure(len(self.representatives) == len(self.edges) - 1, "each bin has a representative")
 
     @property
     def width(self) -> int:
         return len(self.edges) - 1
 
+    @property
+    def representatives(self) -> tuple[float, ...]:
+        """The values that stand for the bins, in the unit of the argument."""
+        pairs = itertools.pairwise(self.edges)
+        return tuple(bin_moments(first, end, self.spacing)[0] * self.grid for first, end in pairs)
 
-Measurement: TypeAlias = CountMeasurement | SumMeasurement | DistinctMeasurement | HistogramMeasurement
+    @property
+    def representative_squares(self) -> tuple[float, ...]:
+        """The mean squares that stand for the bins, in the squared unit of the argument."""
+        pairs = itertools.pairwise(self.edges)
+        return tuple(bin_moments(first, end, self.spacing)[1] * self.grid**2 for first, end in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class PairsMeasurement:
+    """Different pairs of numbers per cell, without pairs of a withheld one; with `present`, where it is not NULL."""
+
+    parties: tuple[str, ...]
+    present: Expression | None
+
+    @property
+    def width(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesMeasurement:
+    """Rows per cell and declared value of `argument`; with two owners a number keeps VALUE_CAPACITY of each value."""
+
+    argument: Expression
+    values: tuple[Constant, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersMeasurement:
+    """Different protected numbers in any role, per cell, with at least `at_least` kept rows in it.
+
+    With `by_rows`, cell i is no group of rows: it holds the numbers with i + 1 kept rows in all, the last one also
+    those with more.
+    """
+
+    at_least: int
+    by_rows: bool
+
+    @property
+    def width(self) -> int:
+        return 1
+
+
+Measurement: TypeAlias = (
+    CountMeasurement
+    | SumMeasurement
+    | SquaresMeasurement
+    | DistinctMeasurement
+    | HistogramMeasurement
+    | PairsMeasurement
+    | ValuesMeasurement
+    | NumbersMeasurement
+)
+
+ReadingKind = Literal[
+    "count", "sum", "distinct", "mean", "histogram mean", "variance", "histogram variance", "quantile", "values"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How an aggregate is read off measurements: indexes into the plan's list."""
 
-    kind: Literal["count", "sum", "distinct", "mean", "histogram mean"]
+    kind: ReadingKind
     parts: tuple[int, ...]
 
 
@@ -119,8 +225,8 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
     match aggregate:
         case CountRows(present=present):
             return Reading("count", (place(CountMeasurement(present)),))
-        case CountDistinct(party=party):
-            return Reading("distinct", (place(DistinctMeasurement(party)),))
+        case CountDistinct(party=party, present=present):
+            return Reading("distinct", (place(DistinctMeasurement(party, present)),))
         case Sum(argument=argument, clamp=clamp, per_group=per_group):
             low, high = grid_bounds(clamp)
             return Reading("sum", (place(SumMeasurement(argument, clamp.step, low, high, 0, per_group)),))
@@ -129,8 +235,41 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
                 return Reading("histogram mean", (place(_histogram(argument, clamp, bins, plan)),))
             low, high = grid_bounds(clamp)
             centred = SumMeasurement(argument, clamp.step, low, high, (low + high) // 2, per_group=False)
-            count = CountMeasurement(argument if nullable(argument) else None)
-            return Reading("mean", (place(centred), place(count)))
+            return Reading("mean", (place(centred), place(_rows_with(argument))))
+        case Variance(argument=argument, clamp=clamp, bins=bins):
+            if plan.rule == "dual-greedy":
+                return Reading("histogram variance", (place(_histogram(argument, clamp, bins, plan)),))
+            squares = _squares(argument, clamp)
+            centred = SumMeasurement(argument, squares.grid, squares.low, squares.high, squares.centre, per_group=False)
+            return Reading("variance", (place(squares), place(centred), place(_rows_with(argument))))
+        case Quantile(argument=argument, clamp=clamp, bins=bins):
+            return Reading("quantile", (place(_histogram(argument, clamp, bins, plan)),))
+        case CountPairs(parties=parties, present=present):
+            ensure(set(parties) == set(plan.parties), "a pair is of both parties of a row")
+            return Reading("count", (place(PairsMeasurement(plan.parties, present)),))
+        case CountValues(argument=argument, values=values):
+            ensure(None not in values, "NULL is no value")
+            return Reading("values", (place(ValuesMeasurement(argument, values)),))
+        case CountNumbers(at_least=at_least, by_rows=by_rows):
+            if by_rows:
+                _check_by_rows(plan)
+            return Reading("count", (place(NumbersMeasurement(at_least, by_rows)),))
+        case _:
+            assert_never(aggregate)
+
+
+def _rows_with(argument: Expression) -> CountMeasurement:
+    """The rows that a mean or a variance divides by."""
+    return CountMeasurement(argument if nullable(argument) else None)
+
+
+def _check_by_rows(plan: BoundedPlan) -> None:
+    """Numbers by their rows are one greedy, not one per key, so that nothing else shares their cells."""
+    logical = plan.logical
+    ensure(len(logical.aggregates) == 1, "numbers by their rows are counted alone")
+    ensure(len(logical.keys) == 1, "numbers by their rows have one key")
+    counts = logical.keys[0].values
+    ensure(list(counts) == list(range(1, len(counts) + 1)), "the key of numbers by their rows is 1, 2, ...")
 
 
 def grid_bounds(clamp: ValueRange) -> tuple[int, int]:
@@ -140,46 +279,25 @@ def grid_bounds(clamp: ValueRange) -> tuple[int, int]:
     return low, high
 
 
-def _histogram(
-    argument: Expression, clamp: ValueRange, bins: Literal["log", "linear"], plan: BoundedPlan
-) -> HistogramMeasurement:
-    """The histogram a two-owner mean is read from: exact bins for few values, else log or linear spacing.
-
-    A number's rows spread over the bins, so each bin's capacity is a share of the cell's: 2.4 times the cell's
-    capacity over all bins together, and never more than the cell's in one bin.
-    """
+def _squares(argument: Expression, clamp: ValueRange) -> SquaresMeasurement:
+    """Squares about the clamp's middle, on the finest grid, not finer than the clamp's own, that keeps them small."""
+    grid = clamp.step
     low, high = grid_bounds(clamp)
-    if high - low < HISTOGRAM_BINS:
-        edges = tuple(range(low, high + 2))
-    elif bins == "log" and low >= 0:
-        edges = _log_edges(low, high)
-    else:
-        edges = tuple(round(low + (high + 1 - low) * i / HISTOGRAM_BINS) for i in range(HISTOGRAM_BINS + 1))
-    width = len(edges) - 1
+    while ((high - low + 1) // 2) ** 2 > SQUARE_MAX:
+        grid *= 2.0
+        low, high = math.ceil(clamp.low / grid), math.floor(clamp.high / grid)
+    return SquaresMeasurement(argument, grid, low, high, (low + high) // 2)
+
+
+def _histogram(argument: Expression, clamp: ValueRange, spacing: Bins, plan: BoundedPlan) -> HistogramMeasurement:
+    """The one histogram that everything is read off that needs one of this expression."""
+    low, high = grid_bounds(clamp)
     k = plan.bounds.max_rows_per_group
-    capacity = min(k, max(1, math.ceil(2.4 * k / width)))
-    representatives = tuple(_representative(a, b, bins) * clamp.step for a, b in itertools.pairwise(edges))
-    return HistogramMeasurement(argument, clamp.step, edges, capacity, representatives)
-
-
-def _log_edges(low: int, high: int) -> tuple[int, ...]:
-    """A bin for the lowest value alone (often 0: not answered), then bins of equal ratio."""
-    span = high + 1 - low
-    count = HISTOGRAM_BINS - 1
-    edges = {low, low + 1, high + 1}
-    edges |= {low + max(1, round(span ** (i / count))) for i in range(1, count)}
-    return tuple(sorted(edges))
-
-
-def _representative(first: int, end: int, bins: Literal["log", "linear"]) -> float:
-    """The value, in grid steps, that stands for the steps from `first` up to, not including, `end`.
-
-    The mean of a density that falls as 1/x within the bin when bins are logarithmic, the midpoint otherwise.
-    """
-    last = end - 1
-    if first == last or bins == "linear" or first <= 0:
-        return (first + last) / 2
-    return (last - first) / math.log(last / first)
+    if plan.rule == "dual-greedy":
+        edges = bin_edges(low, high, bin_count(None), spacing)
+        return HistogramMeasurement(argument, clamp.step, edges, bin_capacity(k, len(edges) - 1), spacing)
+    edges = bin_edges(low, high, bin_count(plan.bounds.max_rows), spacing)
+    return HistogramMeasurement(argument, clamp.step, edges, k, spacing)
 
 
 class _Place(Protocol):

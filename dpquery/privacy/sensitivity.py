@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from dpquery.privacy.measure import CountMeasurement, DistinctMeasurement, HistogramMeasurement, SumMeasurement
+from dpquery.errors import broken
+from dpquery.privacy.measure import (
+    VALUE_CAPACITY,
+    CountMeasurement,
+    DistinctMeasurement,
+    HistogramMeasurement,
+    NumbersMeasurement,
+    PairsMeasurement,
+    SquaresMeasurement,
+    SumMeasurement,
+    ValuesMeasurement,
+)
 
 if TYPE_CHECKING:
     from dpquery.privacy.bound import BoundedPlan, ContributionBounds
@@ -38,21 +49,28 @@ def _one_owner(measurement: Measurement, bounds: ContributionBounds) -> Sensitiv
     """A number owns its rows alone: the changes are its kept rows, c_g <= Kg in each of at most G groups, sum <= K.
 
     L1 = min(K, G Kg); Linf = min(K, Kg); the squares are largest when whole groups are full: with q full groups and
-    r rows in one more, L2^2 = q Kg^2 + r^2.
+    r rows in one more, L2^2 = q Kg^2 + r^2. Bins and values part a group's rows without adding any, so the same holds
+    over them; of pairs, as many are kept as of rows.
+    Numbers with at least t rows: the number itself, in each group where it has t, so in min(G, K / t) groups. Numbers
+    by their rows: the number itself, once.
     """
     match measurement:
-        case CountMeasurement():
+        case CountMeasurement() | HistogramMeasurement() | PairsMeasurement() | ValuesMeasurement():
             return _rows(bounds)
         case SumMeasurement(per_group=True):
             groups = bounds.max_groups
             return Sensitivity(groups, groups, 1).scaled(measurement.largest)
-        case SumMeasurement():
+        case SumMeasurement() | SquaresMeasurement():
             return _rows(bounds).scaled(measurement.largest)
         case DistinctMeasurement():
             groups = min(bounds.max_rows, bounds.max_groups)
             return Sensitivity(groups, groups, 1)
-        case HistogramMeasurement():
-            return _rows(bounds)
+        case NumbersMeasurement(by_rows=True):
+            return Sensitivity(1, 1, 1)
+        case NumbersMeasurement(at_least=least):
+            # Where t is above the rows that a number may keep, nothing is counted; no scale is zero, though.
+            groups = max(1, min(bounds.max_rows // least, bounds.max_groups))
+            return Sensitivity(groups, groups, 1)
         case _:
             assert_never(measurement)
 
@@ -70,17 +88,28 @@ def _dual_greedy(measurement: Measurement, capacity: int, cells: int) -> Sensiti
     Count and non-negative sum: 0 <= f(D) - f(D - v) <= k B (vacancy chain over rows in falling value; capped greedy
     is Day, Li, Lyu, SIGMOD'16). A signed sum releases the positive less the negative part: at most k max(B+, B-).
     Distinct numbers of one role, capacity 1 in that role and k in the other: at most 1 + k.
-    Histogram: each bin is a cell with its own capacity.
+    Histogram: each bin is a cell with its own capacity; values: each value is one with capacity 1. Pairs: one row for
+    each, then as a count.
+    Numbers with at least t kept rows: the number that leaves, and by one slot one other number for each of its k kept
+    rows: at most k + 1. Numbers by their kept rows, all rows in one greedy: the number leaves its bin, and k others
+    move by one row each, from one bin to the next: L1 = 1 + 2k. No bin gains or loses more than k + 1, and the squares
+    are largest where all k come from the bin of the number and go to the same next one: L2^2 = (k + 1)^2 + k^2.
     """
     match measurement:
-        case CountMeasurement():
+        case CountMeasurement() | PairsMeasurement():
             each = capacity
         case SumMeasurement():
             each = capacity * max(measurement.high, -measurement.low, 0)
-        case DistinctMeasurement():
+        case DistinctMeasurement() | NumbersMeasurement(by_rows=False):
             each = 1 + capacity
+        case NumbersMeasurement():
+            return Sensitivity(2 * capacity + 1, capacity**2 + (capacity + 1) ** 2, capacity + 1)
         case HistogramMeasurement():
             each = measurement.capacity
+        case ValuesMeasurement():
+            each = VALUE_CAPACITY
+        case SquaresMeasurement():
+            broken("rows with two owners have no sum of squares")
         case _:
             assert_never(measurement)
     places = cells * measurement.width

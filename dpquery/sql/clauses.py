@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -72,6 +73,13 @@ def unaliased(node: exp.Expr) -> exp.Expr:
     """What an item of SELECT is, without its name and parentheses."""
     inner: exp.Expr = node.this if isinstance(node, exp.Alias) else node
     return inner.unnest()
+
+
+def whole_number(node: exp.Expr | None) -> int | None:
+    """The number that LIMIT, an ordinal or a digit count is; None for anything else."""
+    if not isinstance(node, exp.Literal) or node.is_string or not re.fullmatch(r"[0-9]{1,18}", node.name, re.ASCII):
+        return None
+    return int(node.name)
 
 
 def one_spelling(node: exp.Expr) -> str:

@@ -273,7 +273,7 @@ def resolve_cast(rows: RowResolver, node: exp.Expr) -> Expression:
 
 def _digits(rows: RowResolver, target: exp.Expr, node: exp.Expr) -> tuple[Value, Value]:
     given = [str(part.name) for part in target.expressions]
-    numbers = [int(word) for word in given if word.isdecimal()] or [18, 3]
+    numbers = [int(word) for word in given if re.fullmatch(r"[0-9]{1,4}", word, re.ASCII)] or [18, 3]
     digits, places = (numbers[0], 0) if len(numbers) == 1 else (numbers[0], numbers[1])
     if len(numbers) != max(len(given), 1) and given:
         refuse_use(rows, FUNCTIONS["cast_decimal"], node)

@@ -21,7 +21,7 @@ from dpquery.plan.expressions import (
     columns_in,
 )
 from dpquery.plan.keys import GroupKey, days, truncated_times
-from dpquery.sql.clauses import aggregates_in, is_aggregate, unaliased
+from dpquery.sql.clauses import aggregates_in, is_aggregate, unaliased, whole_number
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant
@@ -77,10 +77,9 @@ def group_items(select: exp.Select, rows: Rows, text: QueryText) -> list[exp.Exp
 
 def _ordinal(node: exp.Expr, select: exp.Select) -> exp.Expr:
     """What an ordinal of GROUP BY stands for; a wrong one stays, and is refused as a constant key."""
-    if isinstance(node, exp.Literal) and not node.is_string and node.name.isdigit():
-        position = int(node.name)
-        if 1 <= position <= len(select.expressions):
-            return unaliased(select.expressions[position - 1])
+    position = whole_number(node)
+    if position is not None and 1 <= position <= len(select.expressions):
+        return unaliased(select.expressions[position - 1])
     return node
 
 

@@ -12,7 +12,7 @@ from dpquery.plan.catalog import NamedColumn
 from dpquery.plan.expressions import ColumnRef, columns_in
 from dpquery.plan.query import Average, Ordering, Output, Quantile, Sum, Variance, aggregate_column, key_column
 from dpquery.plan.released import unreleasable
-from dpquery.sql.clauses import aggregates_in, is_aggregate, one_spelling, unaliased
+from dpquery.sql.clauses import aggregates_in, is_aggregate, one_spelling, unaliased, whole_number
 from dpquery.sql.keys import group_items, uncapped
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class Outputs:
         shown = [output for output in self.outputs if not output.hidden]
         position = next((i for i, o in enumerate(shown) if o.name.lower() == name), None)
         if isinstance(item.this, exp.Literal):
-            position = int(name) - 1 if name.isdigit() and 1 <= int(name) <= len(shown) else None
+            number = whole_number(item.this)
+            position = number - 1 if number is not None and 1 <= number <= len(shown) else None
         elif position is None:
             spelling = one_spelling(item.this)
             position = next((i for i, o in enumerate(self.outputs) if o.sql == spelling), None)
@@ -128,9 +129,10 @@ class Outputs:
         node = limit.args.get("expression")
         if any(value for part, value in limit.args.items() if part != "expression"):
             raise self.text.refuse("DPQ-112", "LIMIT takes a whole number and nothing else", "LIMIT 10", limit)
-        if not isinstance(node, exp.Literal) or node.is_string or not node.name.isdigit():
+        most = whole_number(node)
+        if most is None:
             raise self.text.refuse("DPQ-112", "LIMIT takes a whole number", "LIMIT 10", limit)
-        return int(node.name)
+        return most
 
     def _released(self, node: exp.Expr, *, condition: bool = False) -> Expression:
         """An expression over released values: aggregates and keys by their index."""
@@ -227,4 +229,5 @@ def _default_name(node: exp.Expr) -> str:
         return "count_star"
     if isinstance(node, exp.Column):
         return node.name
-    return re.sub(r"\W+", "_", one_spelling(node)).strip("_")[:120] or "value"
+    name = re.sub(r"\W+", "_", one_spelling(node)).strip("_")[:120] or "value"
+    return f"value_{name}" if name[0].isdecimal() else name

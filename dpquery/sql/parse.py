@@ -35,7 +35,9 @@ def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds,
             statements = [s for s in sqlglot.parse(text.blanked, read="duckdb") if s is not None]
         except ParseError as error:
             raise _unparsed(text, error) from None
-        except (SqlglotError, RecursionError, ValueError, TypeError, IndexError, AttributeError) as error:
+        except RecursionError:
+            raise _too_large(text) from None
+        except (SqlglotError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise text.refuse("DPQ-101", "the query cannot be read as SQL", "SELECT COUNT(*) FROM calls") from error
     if len(statements) != 1:
         raise text.refuse("DPQ-109", f"one query at a time; this text holds {len(statements)}", "send them one by one")
@@ -43,6 +45,12 @@ def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds,
     if isinstance(statement, exp.SetOperation):
         why = f"{statement.key.upper()} at the top would compare or mix answers"
         raise text.refuse("DPQ-122", why, "ask two queries; or FROM (... UNION ALL ...)", statement)
+    word = text.tokens[0].text.upper()
+    if word == "EXPLAIN":
+        why = "an engine's plan tells how many rows there are; the private plan does not"
+        raise text.refuse("DPQ-109", why, "EXPLAIN PRIVACY SELECT ...\nin Python: db.sql(...).preview()", statement)
+    if word in {"DESCRIBE", "SHOW", "SUMMARIZE"}:
+        raise text.refuse("DPQ-109", "only SELECT is answered", "dpquery tables DIR, or db.tables()", statement)
     if not isinstance(statement, exp.Select):
         raise text.refuse("DPQ-109", "only SELECT is answered", "SELECT COUNT(*) FROM calls", statement)
     _check_size(statement, text)
@@ -70,7 +78,11 @@ def _check_literals(text: QueryText) -> None:
 def _check_size(statement: exp.Expr, text: QueryText) -> None:
     for nodes, node in enumerate(statement.walk(), start=1):
         if nodes > NODES_MAX or node.depth > DEPTH_MAX:
-            raise text.refuse("DPQ-114", "the query is too large or nested too deeply", "ask several simpler queries")
+            raise _too_large(text)
+
+
+def _too_large(text: QueryText) -> QueryRefused:
+    return text.refuse("DPQ-114", "the query is too large or nested too deeply", "ask several simpler queries")
 
 
 def _unparsed(text: QueryText, error: ParseError) -> QueryRefused:

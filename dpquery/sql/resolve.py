@@ -10,16 +10,7 @@ from sqlglot import exp
 from dpquery.errors import broken
 from dpquery.plan.expressions import ColumnRef, Comparison, Value
 from dpquery.plan.keys import EVER, TimeRange
-from dpquery.plan.query import (
-    CountNumbers,
-    CountPairs,
-    CountRows,
-    CountValues,
-    LogicalPlan,
-    Quantile,
-    RequestedBounds,
-    Variance,
-)
+from dpquery.plan.query import CountNumbers, CountRows, LogicalPlan, RequestedBounds
 from dpquery.plan.relations import PerNumber, Stored, own_leaves, reads_legs
 from dpquery.sql.aggregates import AggregateResolver
 from dpquery.sql.clauses import check_clauses, check_windows
@@ -31,11 +22,10 @@ from dpquery.sql.parse import parse_select, quiet_parser
 from dpquery.sql.sources import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from dpquery.plan.catalog import Catalog
     from dpquery.plan.expressions import Expression
-    from dpquery.plan.query import Aggregate
     from dpquery.sql.named_arguments import NamedBounds
     from dpquery.sql.scope import Rows
 
@@ -93,7 +83,6 @@ def _plan(
         if given.call not in aggregating.used:
             place = text.span_of(given.call, given.call)
             raise text.refuse("DPQ-108", "only SUM, AVG, VARIANCE and quantiles take bounds", "SUM(talk_s, ...)", place)
-    _check_answered(outputs.aggregates, context)
     plan = LogicalPlan(
         table=rows.table.name,
         relation=rows.relation,
@@ -110,11 +99,8 @@ def _plan(
         limit=outputs.limit(),
         source=text.source,
     )
-    if one_owner or not isinstance(rows.relation, PerNumber):
-        return plan
-    plan = _calls_per_number(plan, context, select)
-    _check_answered(plan.aggregates, context)
-    return plan
+    per_number = isinstance(rows.relation, PerNumber)
+    return _calls_per_number(plan, context, select) if per_number and not one_owner else plan
 
 
 def _check_unit(rows: Rows, context: Context, select: exp.Select) -> None:
@@ -126,19 +112,6 @@ def _check_unit(rows: Rows, context: Context, select: exp.Select) -> None:
             "FROM the legs view, with the others joined to it or listed; or make the list of rows with one owner:"
             "\nWHERE direction = 'inbound' GROUP BY caller",
             select.args["from_"],
-        )
-
-
-_NOT_YET = (Variance, Quantile, CountPairs, CountValues, CountNumbers)
-"""Aggregates that are understood, and not measured by this version."""
-
-
-def _check_answered(aggregates: Sequence[Aggregate], context: Context) -> None:
-    if any(isinstance(aggregate, _NOT_YET) for aggregate in aggregates):
-        raise context.text.refuse(
-            "DPQ-108",
-            "variances, quantiles, pairs, different values and numbers in any role are not measured by this version",
-            "COUNT(*), COUNT(x), COUNT(DISTINCT caller), SUM(x), AVG(x), COUNTIF(test)",
         )
 
 

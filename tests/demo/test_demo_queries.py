@@ -9,7 +9,6 @@ from dpquery.demo import POLICY_FILE
 from dpquery.demo import tables as made
 from dpquery.demo.queries import DemoQuery, demo_queries
 from dpquery.describe import bounding_in_words
-from dpquery.errors import QueryRefused
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import Catalog
@@ -26,7 +25,6 @@ PUBLIC = {
 }
 CATALOG = Catalog.build(POLICY, numbering_plan(POLICY), PUBLIC)
 QUERIES = {query.name: query for query in demo_queries()}
-ANSWERED = [query for query in QUERIES.values() if query.error is not None]
 
 
 def planned(query: DemoQuery) -> PrivacyPlan:
@@ -40,7 +38,7 @@ def test_the_thirty_and_their_companions_are_there() -> None:
     assert list(QUERIES) == [f"Q{n}" for n in range(1, 31)] + [f"C{n}" for n in range(1, 6)]
 
 
-@pytest.mark.parametrize("query", ANSWERED, ids=lambda query: query.name)
+@pytest.mark.parametrize("query", QUERIES.values(), ids=lambda query: query.name)
 def test_each_is_planned_as_the_file_says(query: DemoQuery) -> None:
     plan = planned(query)
     assert bounding_in_words(plan.bounded.logical, plan) == query.bounding
@@ -49,12 +47,6 @@ def test_each_is_planned_as_the_file_says(query: DemoQuery) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=lambda query: query.name)
-def test_a_poor_or_missing_answer_comes_with_what_would_help(query: DemoQuery) -> None:
-    assert (query.error is None or query.error > 0.5) == bool(query.help)
-
-
-@pytest.mark.parametrize("query", [q for q in QUERIES.values() if q.error is None], ids=lambda query: query.name)
-def test_what_has_no_error_is_refused_and_not_answered_badly(query: DemoQuery) -> None:
-    with pytest.raises(QueryRefused) as refused:
-        planned(query)
-    assert refused.value.code == "DPQ-108"
+def test_a_poor_answer_comes_with_what_would_help(query: DemoQuery) -> None:
+    assert query.error is not None
+    assert (query.error > 0.5) == bool(query.help)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_rows import MemoryRows, prepare
-from planning import CELLS, priced, small_catalog
+from planning import priced, small_catalog
+from small_calls import PARTIES, alike, assert_claims_hold, call_row, call_rows, in_memory
 
 from dpquery.privacy.calibrate import PrivacyPlan
 
 CATALOG = small_catalog()
-PARTIES = ("caller", "callee")
-NUMBERS = 7
-START = datetime(2026, 1, 30, 12)
 
 TWO_OWNERS = [
     "SELECT COUNT(*) FROM calls",
@@ -34,6 +30,7 @@ TWO_OWNERS = [
     "SELECT direction, cell_id, COUNT(*), AVG(score) FROM calls GROUP BY 1, 2",
     "SELECT day, COUNT(DISTINCT caller) FROM calls WHERE day BETWEEN '2026-01-30' AND '2026-02-02' GROUP BY day",
     "SELECT caller_region, SUM(score) FROM calls GROUP BY caller_region",
+    "SELECT COUNT(DISTINCT caller) FILTER (WHERE answered) FROM calls",
 ]
 ONE_OWNER = [
     "SELECT COUNT(*), SUM(talk_s) FROM calls WHERE direction = 'inbound'",
@@ -45,6 +42,7 @@ ONE_OWNER = [
     "GROUP BY cell_id",
     "SELECT cell_id, service, COUNT(DISTINCT callee), COUNT(*) FROM calls WHERE direction = 'outbound' GROUP BY 1, 2",
     "SELECT date_trunc('day', start_ts), COUNT(*) FROM calls WHERE direction <> 'p2p' GROUP BY 1",
+    "SELECT COUNT(DISTINCT caller) FILTER (WHERE answered) FROM calls WHERE direction <> 'p2p'",
 ]
 
 
@@ -52,71 +50,6 @@ ONE_OWNER = [
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as opened:
         yield prepare(opened)
-
-
-@st.composite
-def call_rows(draw: st.DrawFn, *, heavy: bool = True) -> list[dict[str, object]]:
-    """Few numbers and many rows, so that bounds bite; withheld (-1) and public (-5) parties among them."""
-    code = st.one_of(st.integers(0, NUMBERS - 1), st.integers(0, 1), st.sampled_from([-1, -5]))
-    rows = draw(st.lists(st.tuples(code, code, st.integers(0, 2**31)), min_size=14 if heavy else 0, max_size=40))
-    return [_row(caller, callee, seed) for caller, callee, seed in rows]
-
-
-def _row(caller: int, callee: int, seed: int) -> dict[str, object]:
-    rng = np.random.default_rng(seed)
-    both = caller >= 0 and callee >= 0 and caller != callee
-    withheld = -1 in (caller, callee) and max(caller, callee) >= 0
-    start = START + timedelta(hours=int(rng.integers(0, 96)))
-    return {
-        "place": (int(start.timestamp() // 3600) << 40) | int(rng.integers(0, 2**40)),
-        "caller": caller,
-        "callee": callee,
-        "service": ["voice", "sms", None, "fax"][rng.integers(0, 4)],
-        # A withheld party is an owner too, so such a row cannot pass the table's one-owner test at ingest.
-        "direction": "p2p" if both or withheld else ["inbound", "outbound", None][rng.integers(0, 3)],
-        "talk_s": [None, 0, 1, 7, 60, 10_000, -3][rng.integers(0, 7)],
-        "score": [None, -100, -8, -1, 0, 3, 5, 99][rng.integers(0, 8)],
-        "cost": [None, 0.1, 3.99, 100.0, float("nan"), float("inf")][rng.integers(0, 6)],
-        "cell_id": [*CELLS, "C9", None][rng.integers(0, 5)],
-        "answered": [True, False, None][rng.integers(0, 3)],
-        "caller_region": ["GB-LND", "GB-MAN", "other"][caller % 3],
-        "start_ts": start,
-        "day": start.date(),
-    }
-
-
-SCHEMA = pa.schema(
-    [
-        ("place", pa.uint64()),
-        ("caller", pa.int32()),
-        ("callee", pa.int32()),
-        ("service", pa.string()),
-        ("direction", pa.string()),
-        ("talk_s", pa.int64()),
-        ("score", pa.int64()),
-        ("cost", pa.float64()),
-        ("cell_id", pa.string()),
-        ("answered", pa.bool_()),
-        ("caller_region", pa.string()),
-        ("start_ts", pa.timestamp("us")),
-        ("day", pa.date32()),
-    ]
-)
-
-
-def in_memory(con: duckdb.DuckDBPyConnection, rows: list[dict[str, object]]) -> MemoryRows:
-    ordered = sorted(rows, key=lambda row: row["place"])  # type: ignore[arg-type,return-value]
-    return MemoryRows(con, pa.Table.from_pylist(ordered, schema=SCHEMA), NUMBERS)
-
-
-def assert_claims_hold(plan: PrivacyPlan, rows: MemoryRows, number: int) -> None:
-    """Every part moves within its L1, L2 and Linf."""
-    before, after = rows.exact(plan), rows.without(number, PARTIES).exact(plan)
-    for part, full, less in zip(plan.parts, before, after, strict=True):
-        change = np.abs(full - less).astype(object)
-        assert change.sum() <= part.sensitivity.l1
-        assert (change**2).sum() <= part.sensitivity.l2_squared
-        assert change.max(initial=0) <= part.sensitivity.linf
 
 
 def some_number_is_over_its_bound(plan: PrivacyPlan, rows: MemoryRows) -> bool:
@@ -155,53 +88,48 @@ def test_the_tables_used_here_are_above_their_bounds(sql: str, con: duckdb.DuckD
     """Otherwise the property above would pass on nothing: bounds bite, and rows are lost, on its kind of table."""
     rng = np.random.default_rng(1)
     plan = priced(sql, CATALOG)
-    rows = in_memory(con, [_row(int(a), int(b), int(s) + 9) for a, b, s in rng.integers(-1, 6, (60, 3))])
+    rows = in_memory(con, [call_row(int(a), int(b), int(s) + 9) for a, b, s in rng.integers(-1, 6, (60, 3))])
     assert some_number_is_over_its_bound(plan, rows)
-
-
-def _alike(count: int, caller: int, callee: int, **values: object) -> list[dict[str, object]]:
-    base = {**_row(caller, callee, 3), "service": "voice", "cell_id": "C1", "answered": True, **values}
-    return [{**base, "place": i + 1} for i in range(count)]
 
 
 @pytest.mark.parametrize(
     ("sql", "rows", "part", "norm"),
     [
-        ("SELECT COUNT(*) FROM calls", _alike(9, 0, 1), 0, "l1"),
-        ("SELECT SUM(talk_s) FROM calls", _alike(9, 0, 1, talk_s=60), 0, "l1"),
-        ("SELECT SUM(score) FROM calls", _alike(9, 0, 1, score=-100), 0, "l1"),
-        ("SELECT AVG(CASE WHEN answered THEN 1 ELSE 0 END) FROM calls", _alike(9, 0, 1), 0, "linf"),
-        ("SELECT service, COUNT(*) FROM calls GROUP BY service", _alike(9, 0, 1), 0, "linf"),
+        ("SELECT COUNT(*) FROM calls", alike(9, 0, 1), 0, "l1"),
+        ("SELECT SUM(talk_s) FROM calls", alike(9, 0, 1, talk_s=60), 0, "l1"),
+        ("SELECT SUM(score) FROM calls", alike(9, 0, 1, score=-100), 0, "l1"),
+        ("SELECT AVG(CASE WHEN answered THEN 1 ELSE 0 END) FROM calls", alike(9, 0, 1), 0, "linf"),
+        ("SELECT service, COUNT(*) FROM calls GROUP BY service", alike(9, 0, 1), 0, "linf"),
         (
             "SELECT service, COUNT(*) FROM calls GROUP BY service",
-            _alike(9, 0, 1) + _alike(9, 0, 1, service="sms") + _alike(9, 0, 1, service=None),
+            alike(9, 0, 1) + alike(9, 0, 1, service="sms") + alike(9, 0, 1, service=None),
             0,
             "l2",
         ),
-        ("SELECT COUNT(*) FROM calls WHERE direction = 'inbound'", _alike(9, 0, -5, direction="inbound"), 0, "l1"),
+        ("SELECT COUNT(*) FROM calls WHERE direction = 'inbound'", alike(9, 0, -5, direction="inbound"), 0, "l1"),
         (
             "SELECT SUM(talk_s) FROM calls WHERE direction = 'inbound'",
-            _alike(9, 0, -5, direction="inbound", talk_s=99),
+            alike(9, 0, -5, direction="inbound", talk_s=99),
             0,
             "l1",
         ),
         (
             "SELECT cell_id, COUNT(*) FROM calls WHERE direction <> 'p2p' GROUP BY cell_id",
-            _alike(3, 0, -5, direction="inbound") + _alike(3, 0, -5, direction="inbound", cell_id="C2"),
+            alike(3, 0, -5, direction="inbound") + alike(3, 0, -5, direction="inbound", cell_id="C2"),
             0,
             "l2",
         ),
         (
             "SELECT cell_id, SUM(score, contribution_bounds_per_group => (-9, 7)) FROM calls WHERE direction <> 'p2p' "
             "GROUP BY cell_id",
-            _alike(3, 0, -5, direction="inbound", score=-9)
-            + _alike(3, 0, -5, direction="inbound", cell_id="C2", score=-9),
+            alike(3, 0, -5, direction="inbound", score=-9)
+            + alike(3, 0, -5, direction="inbound", cell_id="C2", score=-9),
             0,
             "l1",
         ),
         (
             "SELECT cell_id, COUNT(DISTINCT caller) FROM calls WHERE direction <> 'p2p' GROUP BY cell_id",
-            _alike(1, 0, -5, direction="inbound") + _alike(1, 0, -5, direction="inbound", cell_id="C2"),
+            alike(1, 0, -5, direction="inbound") + alike(1, 0, -5, direction="inbound", cell_id="C2"),
             0,
             "l1",
         ),
@@ -227,14 +155,14 @@ def test_per_group_bounds_clamp_the_total_of_a_number(
     values: tuple[int, ...], clamp: tuple[int, int], right: int, con: duckdb.DuckDBPyConnection
 ) -> None:
     sql = f"SELECT SUM(score, contribution_bounds_per_group => {clamp}) FROM calls WHERE direction = 'inbound'"
-    rows = [_alike(1, 0, -5, direction="inbound", score=value)[0] for value in values]
+    rows = [alike(1, 0, -5, direction="inbound", score=value)[0] for value in values]
     table = in_memory(con, [{**row, "place": i + 1} for i, row in enumerate(rows)])
     assert table.exact(priced(sql, CATALOG))[0].item() == right
 
 
 def test_distinct_callers_move_by_one_and_every_call_received(con: duckdb.DuckDBPyConnection) -> None:
     """1 + k: number 0 calls once, and k numbers call nobody but it."""
-    rows = _alike(1, 0, 5) + [row for caller in (1, 2, 3) for row in _alike(1, caller, 0)]
+    rows = alike(1, 0, 5) + [row for caller in (1, 2, 3) for row in alike(1, caller, 0)]
     plan = priced("SELECT COUNT(DISTINCT caller) FROM calls", CATALOG)
     table = in_memory(con, [{**row, "place": i + 1} for i, row in enumerate(rows)])
     change = table.exact(plan)[0] - table.without(0, PARTIES).exact(plan)[0]

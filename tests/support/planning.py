@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dpquery.catalog import numbering_plan
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import Catalog
+from dpquery.plan.query import Output
 from dpquery.policy import parse_policy
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, calibrate
@@ -15,7 +17,7 @@ from dpquery.sql.resolve import resolve
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant
-    from dpquery.plan.query import RequestedBounds
+    from dpquery.plan.query import Aggregate, LogicalPlan, RequestedBounds
     from dpquery.policy import Policy
     from dpquery.privacy.calibrate import PrivacyPlan
 
@@ -116,9 +118,24 @@ def priced(
     requested: RequestedBounds | None = None,
 ) -> PrivacyPlan:
     """The verified plan of `sql`."""
-    logical = resolve(sql, catalog, requested_bounds=requested)
-    bounded = bound(logical, catalog)
+    return priced_plan(resolve(sql, catalog, requested_bounds=requested), catalog, epsilon=epsilon, gaussian=gaussian)
+
+
+def priced_plan(logical: LogicalPlan, catalog: Catalog, *, epsilon: float = 1.0, gaussian: bool = True) -> PrivacyPlan:
+    """The verified plan of a resolved request."""
     plans = calibrate(
-        bounded, int(epsilon * NANO), delta_release=1e-6, gaussian_allowed=gaussian, rho_within=rho_within
+        bound(logical, catalog),
+        int(epsilon * NANO),
+        delta_release=1e-6,
+        gaussian_allowed=gaussian,
+        rho_within=rho_within,
     )
     return verify(plans[0])
+
+
+def asking(sql: str, catalog: Catalog, *aggregates: Aggregate, requested: RequestedBounds | None = None) -> LogicalPlan:
+    """The request `sql`, which selects COUNT(*) alone (and keys), with these aggregates in its place."""
+    logical = resolve(sql, catalog, requested_bounds=requested)
+    keys = tuple(output for output in logical.outputs if output.kind == "key")
+    asked = tuple(Output(f"a{i}", "aggregate", i, type(a).__name__) for i, a in enumerate(aggregates))
+    return replace(logical, aggregates=aggregates, outputs=(*keys, *asked))

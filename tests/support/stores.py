@@ -74,13 +74,18 @@ class MadeStore:
 
     def plain(self, sql: str) -> list[tuple[object, ...]]:
         """What plain DuckDB says of the stored rows."""
-        with duckdb.connect(":memory:") as con:
-            for name, table in self.steward.store.policy.tables.items():
-                files = [str(f.path) for f in self.steward.store.files(name)] if table.legs_of is None else []
-                if files:
-                    con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({files!r})")
-            con.execute(LEGS)
+        with self.plain_connection() as con:
             return con.execute(sql).fetchall()
+
+    def plain_connection(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with the stored rows under the names of their tables, and those of views."""
+        con = duckdb.connect(":memory:")
+        for name, table in self.steward.store.policy.tables.items():
+            files = [str(f.path) for f in self.steward.store.files(name)] if table.legs_of is None else []
+            if files:
+                con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({files!r})")
+        con.execute(LEGS)
+        return con
 
 
 LEGS = """CREATE VIEW legs AS
