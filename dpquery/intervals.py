@@ -68,8 +68,9 @@ def ratio(
     a = denominator**2 - square * variance_denominator
     b = numerator * denominator - square * covariance
     c = numerator**2 - square * variance_numerator
-    discriminant = b**2 - a * c
-    clear = (denominator > 0) & (a > 0) & (discriminant >= 0)
+    # With a > 0 the quadratic is not positive at the ratio itself, so it has roots: below 0 is rounding.
+    discriminant = np.maximum(b**2 - a * c, 0.0)
+    clear = (denominator > 0) & (a > 0)
     safe = np.where(clear, a, 1.0)
     root = np.sqrt(np.where(clear, discriminant, 0.0))
     low, high = limits

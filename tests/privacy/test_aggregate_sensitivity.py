@@ -17,6 +17,7 @@ from small_calls import NUMBERS, PARTIES, alike, assert_claims_hold, call_row, c
 
 from dpquery.bounding.codes import VALUE_MAX
 from dpquery.errors import InternalError
+from dpquery.noise.verify import verify
 from dpquery.plan.expressions import Case, ColumnRef, Comparison, Value
 from dpquery.plan.keys import GroupKey
 from dpquery.plan.query import (
@@ -33,7 +34,7 @@ from dpquery.plan.query import (
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
 from dpquery.privacy.calibrate import PrivacyPlan
-from dpquery.privacy.measure import SQUARE_MAX, HistogramMeasurement, SquaresMeasurement
+from dpquery.privacy.measure import SQUARE_MAX, HistogramMeasurement, SquaresMeasurement, SumMeasurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -295,6 +296,36 @@ def test_numbers_by_their_rows_share_their_cells_with_nothing() -> None:
     alone = replace(logical, aggregates=logical.aggregates[:1], outputs=logical.outputs[:1], keys=(other,))
     with pytest.raises(InternalError):
         priced_plan(alone, CATALOG)
+
+
+# --- prices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*REQUESTS, *BY_ROWS])
+def test_parts_stay_within_what_was_asked_and_a_smaller_scale_does_not_verify(name: str) -> None:
+    plan = plan_of(name)
+    if plan.mechanism == "laplace":
+        assert sum(part.loss.epsilon or 0 for part in plan.parts) == plan.asked_epsilon
+    for index, part in enumerate(plan.parts):
+        thinner = replace(part, scale=part.scale * 0.99)
+        with pytest.raises(InternalError):
+            verify(replace(plan, parts=(*plan.parts[:index], thinner, *plan.parts[index + 1 :])))
+
+
+def test_the_loss_is_shared_by_the_error_of_each_answer() -> None:
+    """In rows: no part of a plan errs by more than a few times another, whatever the units of their integers."""
+    plan = priced_plan(asking(INBOUND, CATALOG, *READ_OFF_VALUES[:3]), CATALOG, gaussian=False)
+    rows = []
+    for part in plan.parts:
+        match part.measurement:
+            case HistogramMeasurement(width=width):
+                rows.append(part.scale * width**0.5 / 2)
+            case SumMeasurement(largest=largest) | SquaresMeasurement(largest=largest):
+                rows.append(part.scale / largest)
+            case _:
+                rows.append(part.scale)
+    assert len(rows) == 4
+    assert max(rows) < 3 * min(rows)
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------

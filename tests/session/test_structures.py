@@ -150,7 +150,8 @@ QUERIES: list[tuple[str, str | None]] = [
     (
         "SELECT COUNT(*) AS c FROM (SELECT number FROM either_party(calls) WHERE direction = 'outbound' "
         "GROUP BY number HAVING COUNT(*) >= 15)",
-        "SELECT COUNT(*) FROM (SELECT owner FROM legs WHERE direction = 'outbound' GROUP BY owner HAVING COUNT(*) >= 15)",
+        "SELECT COUNT(*) FROM (SELECT owner FROM legs WHERE direction = 'outbound' GROUP BY owner "
+        "HAVING COUNT(*) >= 15)",
     ),
     ("SELECT COUNT(DISTINCT (caller, callee)) AS n FROM calls", None),
     (

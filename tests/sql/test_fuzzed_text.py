@@ -56,6 +56,9 @@ ODD = (
     "𝐜𝐚𝐥𝐥𝐬", "表", "🙂", "\ud800",
 )  # fmt: skip
 
+LENGTH_MAX = 20_000
+"""Longer than the longest query that is read."""
+
 _TOKEN = re.compile(r"\s+|\w+|'[^']*'|.", re.DOTALL)
 
 
@@ -93,7 +96,7 @@ def fuzzed(draw: st.DrawFn) -> str:
                 tokens[at] = draw(st.text(max_size=6))
         if not tokens:
             return ""
-    return "".join(tokens)
+    return "".join(tokens)[:LENGTH_MAX]
 
 
 @pytest.fixture(scope="module")

@@ -133,11 +133,11 @@ def attacks() -> list[dict[str, str]]:
     return [case for case in json.loads(path.read_text())["cases"] if "query" in case]
 
 
-@pytest.mark.skipif(not attacks(), reason="DPQUERY_TEST_DATA has no attack corpus beside it")
 PRIVATE_HERE = {"H084"}
 """MAX(x): the corpus refuses the exact extreme. Here it is answered privately, as the 99.5 % quantile."""
 
 
+@pytest.mark.skipif(not attacks(), reason="DPQUERY_TEST_DATA has no attack corpus beside it")
 def test_no_hostile_query_is_answered() -> None:
     """Every case whose outcome is a refusal is refused, by an error of ours, from text and policy alone."""
     answered = []
