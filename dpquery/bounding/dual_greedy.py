@@ -106,15 +106,16 @@ class DualGreedyCount:
         self._numbers = count_of(numbers, 0, "numbers")
         self._cells = count_of(cells, 1, "cells")
         self._partition = _checked_partition(partition, cells)
-        each = [capacity] * cells if isinstance(capacity, int) else [int(k) for k in capacity]
-        ensure(len(each) == cells, "there is one capacity per cell")
-        for k in each:
-            count_of(k, 1, "capacity")
-        chosen = each[self._partition.start : self._partition.stop]
-        self._capacity = np.array(chosen, np.int64)
+        chosen = self._partition
+        if isinstance(capacity, int):
+            self._capacity = np.full(len(chosen), count_of(capacity, 1, "capacity"), np.int64)
+        else:
+            ensure(len(capacity) == cells, "there is one capacity per cell")
+            each = [count_of(int(k), 1, "capacity") for k in capacity]
+            self._capacity = np.array(each[chosen.start : chosen.stop], np.int64)
         self._vertices = max(1, roles * numbers)
         # Zeros cost no memory until they are touched, so slots are counted as used, not as free.
-        self._used = np.zeros(self._vertices * len(chosen), _slot_type(max(chosen)))
+        self._used = np.zeros(self._vertices * len(chosen), _slot_type(int(self._capacity.max())))
         self._kept = np.zeros(len(chosen), np.int64)
         self._rows = 0
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 
-from dpquery.errors import ensure
+from dpquery.errors import QueryRefused, ensure
 from dpquery.plan.expressions import nullable
 from dpquery.plan.query import (
     Average,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 SQUARE_MAX = 2**31
 """Largest square of one row's value, in grid steps: what the kernels add up exactly."""
+
+INTEGERS_MAX = 2**25
+"""Most integers of one measurement: cells times bins, or times declared values."""
 
 VALUE_CAPACITY = 1
 """Rows of each declared value that a number may have where rows have two owners.
@@ -209,7 +212,10 @@ class Reading:
 
 
 def measure(plan: BoundedPlan) -> tuple[tuple[Measurement, ...], tuple[Reading, ...]]:
-    """The measurements that answer every aggregate of the plan, shared where equal, and one reading per aggregate."""
+    """The measurements that answer every aggregate of the plan, shared where equal, and one reading per aggregate.
+
+    QueryRefused where they are too many integers to release.
+    """
     measurements: list[Measurement] = []
 
     def place(measurement: Measurement) -> int:
@@ -218,6 +224,13 @@ def measure(plan: BoundedPlan) -> tuple[tuple[Measurement, ...], tuple[Reading, 
         return measurements.index(measurement)
 
     readings = tuple(_reading(aggregate, plan, place) for aggregate in plan.logical.aggregates)
+    most = max(plan.cells * measurement.width for measurement in measurements)
+    if most > INTEGERS_MAX:
+        raise QueryRefused(
+            "DPQ-114",
+            f"this answer is read off {most:,} noisy integers; at most {INTEGERS_MAX:,} are released",
+            fix="group by fewer or coarser keys, or narrow them in WHERE",
+        )
     return tuple(measurements), readings
 
 

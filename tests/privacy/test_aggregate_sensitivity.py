@@ -16,7 +16,7 @@ from planning import POLICY, asking, priced_plan, small_catalog
 from small_calls import NUMBERS, PARTIES, alike, assert_claims_hold, call_row, call_rows, in_memory
 
 from dpquery.bounding.codes import VALUE_MAX
-from dpquery.errors import InternalError
+from dpquery.errors import InternalError, QueryRefused
 from dpquery.noise.verify import verify
 from dpquery.plan.expressions import Case, ColumnRef, Comparison, Value
 from dpquery.plan.keys import GroupKey
@@ -367,6 +367,14 @@ def test_bins_are_finer_where_a_number_has_fewer_rows() -> None:
             else:
                 assert plan.parts[0].sensitivity.l1 == measurement.width * measurement.capacity
     assert widths[0] > 3 * widths[1] > 30
+
+
+def test_more_integers_than_are_released_are_refused() -> None:
+    values = tuple(f"v{i}" for i in range(10_000))
+    hours = GroupKey(ColumnRef("hour", "integer"), tuple(range(4000)), "policy")
+    logical = replace(asking(ALL, CATALOG, CountValues(CELL, values)), keys=(hours,))
+    with pytest.raises(QueryRefused, match="noisy integers"):
+        priced_plan(logical, CATALOG)
 
 
 @pytest.mark.parametrize(
