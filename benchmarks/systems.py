@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dpquery.engines.render import Sql
     from dpquery.engines.scan import Batch, RowSource, ScanColumn
     from dpquery.ledger import Charged, ChargeRequest
+    from dpquery.plan.expressions import Constant
     from dpquery.plan.relations import Relation
     from dpquery.session import Query, Session
 
@@ -176,6 +177,9 @@ class WatchedRows:
     @property
     def numbers(self) -> int:
         return self.rows.numbers
+
+    def distinct(self, relation: Relation, values: Sequence[Sql], where: Sql) -> list[tuple[Constant, ...]]:
+        return self.rows.distinct(relation, values, where)
 
     def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
         self.asked = (relation, columns, where)

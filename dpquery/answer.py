@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dpquery.computed import computed, passes
 from dpquery.describe import column_names
 from dpquery.intervals import CONFIDENCE
-from dpquery.plan.query import aggregate_column, key_column
+from dpquery.plan.query import aggregate_column, group_values, key_column
 from dpquery.postprocess import estimates
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dpquery.intervals import Estimates
-    from dpquery.plan.expressions import Constant
-    from dpquery.plan.query import LogicalPlan, Output
+    from dpquery.plan.query import Output
     from dpquery.privacy.calibrate import PrivacyPlan
 
 
@@ -49,7 +48,7 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: fl
         # Values stay what they are, and with them what HAVING and ORDER BY make of them: only intervals change.
         wanted = estimates(plan, noisy, confidence)
         found = tuple(own.within(other) for own, other in zip(found, wanted, strict=True))
-    keys = {key_column(i): _key_column(logical, i) for i in range(len(logical.keys))}
+    keys = {key_column(i): group_values(logical, i) for i in range(len(logical.keys))}
     values = {aggregate_column(i): estimate for i, estimate in enumerate(found)}
     columns: dict[str, list[Any]] = {}
     sorted_by: list[Sequence[Any]] = []
@@ -88,15 +87,6 @@ def _known(values: NDArray[np.float64] | NDArray[np.int64]) -> list[Any]:
     """Python numbers, None where there is none."""
     found = values.tolist()
     return [None if isinstance(value, float) and math.isnan(value) else value for value in found]
-
-
-def _key_column(logical: LogicalPlan, index: int) -> list[Constant]:
-    """The value of one key in every cell; the first key changes slowest."""
-    after = 1
-    for later in logical.keys[index + 1 :]:
-        after *= len(later.values)
-    own = logical.keys[index].values
-    return [own[(cell // after) % len(own)] for cell in range(logical.cells)]
 
 
 def _sorted(positions: list[int], column: Sequence[Any], *, descending: bool) -> list[int]:

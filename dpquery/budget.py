@@ -66,6 +66,9 @@ def over_budget(refused: OverBudget, plan: PrivacyPlan) -> BudgetRefused:
     if not refused.left:
         why = f"asked epsilon {asked}, and a budget that is shared with others does not allow it"
         return BudgetRefused("DPQ-201", why, fix="ask for less, or ask the steward")
+    if plan.loss.delta and any(each.left.delta_left < plan.loss.delta for each in refused.left):
+        why = f"{refused.left[0].scope} has no delta left for groups that are selected from the rows"
+        return BudgetRefused("DPQ-201", why, fix="GROUP BY declared keys, or ask the steward for more delta")
     left = min(max(each.fits.epsilon, _epsilon_nano(each.left.zcdp.left, plan.delta_release)) for each in refused.left)
     blocks = ", ".join(each.block for each in refused.left)
     why = f"asked epsilon {asked}, and {refused.left[0].scope} has {_text(left)} left (in {blocks})"

@@ -20,7 +20,7 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-104": Entry("unknown column", "Only columns that the policy declares, and those derived at ingest, exist; `dpquery tables DIR` lists them."),
     "DPQ-105": Entry("privacy id", "Phone numbers are what is protected: they can be counted (COUNT(DISTINCT caller)), and nothing else."),
     "DPQ-106": Entry("raw rows", "Only aggregates leave. Every column in SELECT is a key of GROUP BY or stands inside an aggregate."),
-    "DPQ-107": Entry("undeclared keys", "The groups of an answer must be known before rows are read: a group that appears only because somebody called would show that they did."),
+    "DPQ-107": Entry("undeclared keys", "The groups of an answer are known before rows are read, or, where each row has one owner and the policy sets min_people, shown if enough numbers are in them: a group that appears only because somebody called would show that they did."),
     "DPQ-108": Entry("not on the allow-list", "Only functions with a rendering that no row can make fail are answered; an error that depends on one row would show that row."),
     "DPQ-109": Entry("not a SELECT", "A text holds one SELECT. Nothing else is run."),
     "DPQ-110": Entry("window function", "A window makes each row depend on others, so that one number could change many of them."),

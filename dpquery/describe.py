@@ -149,8 +149,8 @@ def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int) -
 
 
 def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
-    bounds = plan.bounded.bounds
-    if not plan.bounded.logical.keys:
+    bounds, logical = plan.bounded.bounds, plan.bounded.logical
+    if not logical.keys:
         shown = {"max_rows": bounds.max_rows_per_group}
     elif plan.bounded.rule == "dual-greedy":
         shown = {"max_rows_per_group": bounds.max_rows_per_group}
@@ -165,13 +165,26 @@ def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
         owners=1 if plan.bounded.rule == "one-owner" else 2,
         bounding=plan.bounded.rule,
         bounds=shown,
-        keys="declared" if plan.bounded.logical.keys else "none",
-        groups=plan.bounded.cells,
+        keys="selected" if logical.selects_groups else "declared" if logical.keys else "none",
+        groups=plan.bounded.cells if _groups_known(logical) else None,
+        threshold=None if plan.selection is None else plan.selection.threshold,
         canonical=canonical_plan(plan),
         data_version=versions.data,
         policy_version=versions.policy,
         consent_version=versions.consent,
     )
+
+
+def _groups_known(logical: LogicalPlan) -> bool:
+    return logical.groups is not None or not logical.selects_groups
+
+
+def groups_in_words(plan: PrivacyPlan) -> str:
+    """One line for the preview: which groups will be in the answer."""
+    logical = plan.bounded.logical
+    if plan.selection is not None:
+        return f"those with more than {plan.selection.threshold:,} noisy numbers in them; others do not show"
+    return f"{plan.bounded.cells:,} declared" if logical.keys else "one answer, no GROUP BY"
 
 
 def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
@@ -181,13 +194,18 @@ def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
         calls = "its own half of every call"
     start = f"Adding or removing any one protected phone number, with {calls}, changes the distribution of this release"
     epsilon = plain(Decimal(plan.asked_epsilon) / NANO)
+    hidden = _not_protected(table)
+    shown = upwards(Decimal(plan.loss.delta) / 10**18)
+    group = f"delta = {shown:.3g}: the chance that a group shows which only that number is in"
+    if plan.mechanism == "laplace" and plan.selection is None:
+        return Guarantee(definition="pure", sentence=f"{start} by at most a factor e^{epsilon}.", not_protected=hidden)
     if plan.mechanism == "laplace":
-        return Guarantee(
-            definition="pure", sentence=f"{start} by at most a factor e^{epsilon}.", not_protected=_not_protected(table)
-        )
+        sentence = f"{start} by at most a factor e^{epsilon}, plus {group}."
+        return Guarantee(definition="approximate", sentence=sentence, not_protected=hidden)
     rho = plain(Decimal(plan.loss.rho or 0) / PICO)
-    sentence = f"{start} by at most a factor e^{epsilon}, plus delta = {plan.delta_release:g} (rho = {rho} zCDP)."
-    return Guarantee(definition="zero-concentrated", sentence=sentence, not_protected=_not_protected(table))
+    sentence = f"{start} by at most a factor e^{epsilon}, plus delta = {plan.delta_release:g} (rho = {rho} zCDP)"
+    sentence += "." if plan.selection is None else f", plus {group}."
+    return Guarantee(definition="zero-concentrated", sentence=sentence, not_protected=hidden)
 
 
 def _not_protected(table: NamedTable) -> tuple[str, ...]:
@@ -210,6 +228,11 @@ def _not_protected(table: NamedTable) -> tuple[str, ...]:
 def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
     """What a reader of the values should know, beyond the noise; follows from the request alone."""
     found: list[str] = []
+    if plan.selection is not None:
+        found.append(
+            f"only groups with more than {plan.selection.threshold:,} noisy numbers show; those that just do have "
+            "somewhat fewer than their count says"
+        )
     for index, part in enumerate(plan.parts):
         match part.measurement:
             case HistogramMeasurement(width=width):

@@ -45,8 +45,9 @@ class PlanSummary(_Document):
     owners: Literal[1, 2]
     bounding: Literal["one-owner", "dual-greedy"]
     bounds: dict[str, int]
-    keys: Literal["declared", "none"]
-    groups: int
+    keys: Literal["declared", "selected", "none"]
+    groups: int | None = Field(description="how many; null before they are selected")
+    threshold: int | None = Field(None, description="noisy numbers that a selected group has more than")
     canonical: str
     data_version: int
     policy_version: int
@@ -75,7 +76,7 @@ class Left(_Document):
 
 
 class Guarantee(_Document):
-    definition: Literal["pure", "zero-concentrated"]
+    definition: Literal["pure", "approximate", "zero-concentrated"]
     sentence: str
     not_protected: tuple[str, ...]
 

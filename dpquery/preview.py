@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dpquery.describe import bounding_in_words, columns, cost, guarantee, plan_summary, versions_in_use
+from dpquery.describe import bounding_in_words, columns, cost, groups_in_words, guarantee, plan_summary, versions_in_use
 from dpquery.documents import ReleaseDocument, ValueColumn
 from dpquery.faces.words import number_text
 
@@ -54,7 +54,7 @@ class Preview:
         found: list[tuple[str, str]] = [
             ("protects", bounded.unit),
             ("bounding", bounding_in_words(bounded.logical, self.plan)),
-            ("groups", f"{bounded.cells:,} declared" if bounded.logical.keys else "one answer, no GROUP BY"),
+            ("groups", groups_in_words(self.plan)),
         ]
         for column in self.document().columns:
             if isinstance(column, ValueColumn):
@@ -68,7 +68,8 @@ class Preview:
         price = self.document().cost
         described = f" at delta = {price.epsilon_at_delta:g} (rho {price.rho:.6g})" if price.epsilon_at_delta else ""
         blocks = bounded.blocks[0] if len(bounded.blocks) == 1 else f"each of {len(bounded.blocks)} blocks"
-        found.append(("price", f"epsilon {price.epsilon:g}{described}, in {blocks}"))
+        selecting = f" and delta {price.delta:.3g}" if price.delta else ""
+        found.append(("price", f"epsilon {price.epsilon:g}{described}{selecting}, in {blocks}"))
         if self.plan.mechanism == "gaussian":
             found.append(("note", "Gaussian noise closes the pure filter of every scope it is charged to"))
         if self.repeat:

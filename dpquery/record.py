@@ -5,26 +5,30 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dpquery.accounting import Loss
-from dpquery.errors import LedgerError, ensure
-from dpquery.privacy.question import from_canonical_order, measurement_id, to_canonical_order
+from dpquery.errors import LedgerError, broken, ensure
+from dpquery.plan.keys import in_order
+from dpquery.privacy.calibrate import Selection
+from dpquery.privacy.question import canonical_keys, from_canonical_order, measurement_id, to_canonical_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from dpquery.plan.expressions import Constant, ValueType
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
 
 FORMAT = "dpquery.record/1"
 
 
 def pack(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> bytes:
-    """Noisy arrays (cells, width), one per part of `plan`, as bytes that do not depend on its spelling."""
+    """Noisy arrays (cells, width), one per part of `plan`, as bytes; only the order of selected groups is its own."""
     parts = {
         measurement_id(part.measurement): {
             "mechanism": part.mechanism,
@@ -37,12 +41,14 @@ def pack(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> bytes:
         }
         for part, values in zip(plan.parts, noisy, strict=True)
     }
-    body = {
+    body: dict[str, Any] = {
         "schema": FORMAT,
         "asked_epsilon": plan.asked_epsilon,
         "delta_release": plan.delta_release.hex(),
         "parts": parts,
     }
+    if plan.selection is not None:
+        body["selection"] = {"threshold": plan.selection.threshold, "groups": _groups_to_text(plan)}
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -51,6 +57,8 @@ def unpack(payload: bytes, plan: PrivacyPlan) -> tuple[PrivacyPlan, tuple[NDArra
     try:
         body = json.loads(payload)
         ensure(body["schema"] == FORMAT, "a stored release has a known format")
+        if plan.bounded.logical.selects_groups:
+            plan = _with_groups(plan, body["selection"])
         parts: list[CalibratedMeasurement] = []
         arrays: list[NDArray[np.int64]] = []
         for part in plan.parts:
@@ -70,4 +78,55 @@ def unpack(payload: bytes, plan: PrivacyPlan) -> tuple[PrivacyPlan, tuple[NDArra
         asked_epsilon=body["asked_epsilon"],
         delta_release=delta_release,
     )
-    return stored, tuple(arrays)
+    return _in_own_order(stored, tuple(arrays))
+
+
+def _groups_to_text(plan: PrivacyPlan) -> list[list[Any]]:
+    """Each selected group, its values in the canonical order of keys; dates and times as ISO text."""
+    groups = plan.bounded.logical.groups
+    if groups is None:
+        broken("groups are stored once they are selected")
+    order = canonical_keys(plan)
+    return [[_to_json(group[i]) for i in order] for group in groups]
+
+
+def _to_json(value: Constant) -> str | int | float | bool | None:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _with_groups(plan: PrivacyPlan, selection: dict[str, Any]) -> PrivacyPlan:
+    """The plan with the stored threshold and groups, the values in the order in which it names its keys."""
+    logical = plan.bounded.logical
+    order = canonical_keys(plan)
+    back = [order.index(i) for i in range(len(logical.keys))]
+    groups = tuple(
+        tuple(_from_json(group[back[i]], key.type) for i, key in enumerate(logical.keys))
+        for group in selection["groups"]
+    )
+    bounded = replace(plan.bounded, logical=replace(logical, groups=groups))
+    return replace(plan, bounded=bounded, selection=Selection(int(selection["threshold"])))
+
+
+def _from_json(value: Any, kind: ValueType) -> Constant:
+    match kind:
+        case "timestamp" if value is not None:
+            return datetime.fromisoformat(value)
+        case "date" if value is not None:
+            return date.fromisoformat(value)
+        case _:
+            found: Constant = value
+            return found
+
+
+def _in_own_order(
+    plan: PrivacyPlan, arrays: tuple[NDArray[np.int64], ...]
+) -> tuple[PrivacyPlan, tuple[NDArray[np.int64], ...]]:
+    """Selected groups in the order in which the plan names its keys, whoever asked first."""
+    logical = plan.bounded.logical
+    if logical.groups is None:
+        return plan, arrays
+    groups = in_order(logical.keys, logical.groups)
+    places = {group: i for i, group in enumerate(logical.groups)}
+    moved = np.array([places[group] for group in groups], np.int64)
+    bounded = replace(plan.bounded, logical=replace(logical, groups=groups))
+    return replace(plan, bounded=bounded), tuple(values[moved] for values in arrays)

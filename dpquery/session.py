@@ -15,19 +15,19 @@ from dpquery.answer import answer
 from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
-from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
+from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
-from dpquery.noise.sampler import add_noise
+from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
 from dpquery.plan.query import shown
 from dpquery.plan.relations import tables_of
 from dpquery.preview import Preview
 from dpquery.privacy.bound import bound
-from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
+from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
@@ -220,7 +220,8 @@ class Query:
             kept, noisy = record.unpack(charged.payload, plan)
             return self._release(kept, noisy, versions, charged, "repeated")
         try:
-            payload = ledger.record(charged, record.pack(plan, self._measure(plan)))
+            rows = stored_rows(self.session.store, self.session.catalog, plan)
+            payload = ledger.record(charged, record.pack(*measured(plan, rows)))
         except BaseException:
             ledger.fail(charged)
             raise
@@ -235,13 +236,6 @@ class Query:
             raise StoreError(
                 "DPQ-516", "the policy has changed since this session began", fix="connect again, and ask again"
             )
-
-    def _measure(self, plan: PrivacyPlan) -> tuple[NDArray[np.int64], ...]:
-        """The one path from private rows to noisy integers."""
-        exact = execute(plan, stored_rows(self.session.store, self.session.catalog, plan)).open_for_noise()
-        return tuple(
-            add_noise(part.mechanism, part.scale, values) for part, values in zip(plan.parts, exact, strict=True)
-        )
 
     def _retried(self, epsilon_nano: int, versions: Versions, request_id: str | None) -> PrivacyPlan | None:
         """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
@@ -276,6 +270,9 @@ class Query:
             delta_release=limits.delta_release,
             gaussian_allowed=limits.gaussian,
             rho_within=rho_within,
+            thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of)
+            if limits.min_people is not None
+            else None,
         )
 
     def _fits(self, plan: PrivacyPlan) -> bool:
@@ -367,7 +364,7 @@ class Query:
                 "canonical": canonical_plan(plan),
                 "table": self.logical.table,
                 "mechanism": plan.mechanism,
-                "cells": plan.bounded.cells,
+                "cells": 0 if self.logical.selects_groups else plan.bounded.cells,
                 "data_version": versions.data,
                 "policy_version": versions.policy,
                 "consent_version": versions.consent,

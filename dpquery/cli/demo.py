@@ -13,7 +13,7 @@ from dpquery.demo.store import make_demo
 from dpquery.demo.truth import truth
 from dpquery.describe import column_names
 from dpquery.faces.words import number_text
-from dpquery.plan.query import shown
+from dpquery.plan.query import group_values, shown
 from dpquery.session import connect
 
 if TYPE_CHECKING:
@@ -75,8 +75,4 @@ def _noise(release: Release, found: Truth) -> list[str]:
 
 
 def _key_value(release: Release, cell: int, index: int) -> object:
-    after = 1
-    for key in release.plan.bounded.logical.keys[index + 1 :]:
-        after *= len(key.values)
-    values = release.plan.bounded.logical.keys[index].values
-    return values[(cell // after) % len(values)]
+    return group_values(release.plan.bounded.logical, index)[cell]

@@ -238,6 +238,13 @@ def grid_sum(argument: Expression, grid: float, only: Sql, *, mean: bool) -> Sql
     return sql(f"CAST({{}} AS DOUBLE) * {grid!r}::DOUBLE", total)
 
 
+def key_value(expression: Expression) -> Sql:
+    """A key as Python has it: whole numbers of 64 bits, dates and times within the calendar; else NULL."""
+    if expression.type in _IN_CALENDAR:
+        return _guarded(expression, _IN_CALENDAR[expression.type])
+    return _in_own_type(expression)
+
+
 def finite(expression: Expression) -> Sql:
     """An expression with what is no finite number as NULL."""
     return _finite(render(expression)) if expression.type == "decimal" else render(expression)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from dpquery.plan.expressions import Constant
     from dpquery.plan.relations import Relation
 
 Batch: TypeAlias = "dict[str, NDArray[Any]]"
@@ -50,6 +51,8 @@ class ScanColumn:
 
     name: str
     sql: Sql
+    listed: tuple[Constant, ...] | None = None
+    """Where given, what streams is the place of each value among these, which may hold NULL; -1 for any other."""
 
 
 @contextlib.contextmanager
@@ -80,6 +83,9 @@ class RowSource(Protocol):
     def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
         """The columns of the relation's rows that meet `where`, without NULLs, by place; again at each call."""
 
+    def distinct(self, relation: Relation, values: Sequence[Sql], where: Sql) -> list[tuple[Constant, ...]]:
+        """The different values that rows of the relation which meet `where` have, in any order."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
@@ -101,6 +107,10 @@ class StoredRows:
             else:
                 source = sql("({})", rows(relation, self.table))
                 yield from stream(con, source, columns, where, sort=True)
+
+    def distinct(self, relation: Relation, values: Sequence[Sql], where: Sql) -> list[tuple[Constant, ...]]:
+        with connection(self.folder) as con:
+            return distinct_values(con, sql("({})", rows(relation, self.table)), values, where)
 
     def table(self, name: str) -> Sql:
         """What stands in FROM for a stored table."""
@@ -128,7 +138,7 @@ def stream(
     try:
         reader = con.sql(query.text, params=list(query.parameters)).to_arrow_reader(BATCH_ROWS)
         for batch in reader:
-            arrays = {column.name: _numpy(batch.column(i)) for i, column in enumerate(columns)}
+            arrays = {column.name: _array(batch.column(i), column) for i, column in enumerate(columns)}
             place = arrays["place"]
             if place.size:
                 in_order = bool(np.all(place[1:] >= place[:-1])) and int(place[0]) >= last
@@ -139,9 +149,36 @@ def stream(
         failure = type(error).__name__
     if failure is not None:
         # Raised out here: inside the handler the engine's own error, which may quote rows, would hang on as context.
-        raise EngineError(
-            "DPQ-701", f"the engine stopped while reading ({failure})", fix="ask the steward; the charge stands"
-        )
+        raise _stopped(failure)
+
+
+def distinct_values(
+    con: duckdb.DuckDBPyConnection, source: Sql, values: Sequence[Sql], where: Sql
+) -> list[tuple[Constant, ...]]:
+    """The different values of the rows of `source` that meet `where`; EngineError as for `stream`."""
+    query = sql("SELECT DISTINCT {} FROM {} WHERE {}", join(", ", values), source, where)
+    failure: str | None = None
+    try:
+        return con.sql(query.text, params=list(query.parameters)).fetchall()
+    except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+        failure = type(error).__name__
+    raise _stopped(failure)
+
+
+def _stopped(failure: str) -> EngineError:
+    return EngineError(
+        "DPQ-701", f"the engine stopped while reading ({failure})", fix="ask the steward; the charge stands"
+    )
+
+
+def _array(array: pa.Array, column: ScanColumn) -> NDArray[Any]:
+    if column.listed is None:
+        return _numpy(array)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(array, value_set=pa.array(column.listed, array.type))
+    return _numpy(pc.fill_null(places, -1))
 
 
 def _numpy(array: pa.Array) -> NDArray[Any]:

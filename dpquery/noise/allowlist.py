@@ -1,12 +1,14 @@
-"""The few OpenDP constructors this program may use: integer noise on vectors, and one conversion.
+"""The few OpenDP constructors this program may use: integer noise on vectors, and two maps.
 
-OpenDP 0.16 has open faults in its threshold, variance, tree and dataframe constructors; none of them is named here,
-and no other module imports opendp.
+OpenDP 0.16 has open faults in its variance, tree and dataframe constructors, which are not named here, and in its
+threshold mechanisms, of which only the maps are (they are right for counts strictly above the threshold; the mechanisms
+release those equal to it too, opendp issue 2922). No other module imports opendp.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Literal
 
 import opendp.combinators as combinators  # noqa: PLR0402 - opendp exposes no names to import from
@@ -33,6 +35,18 @@ def integer_noise(mechanism: MechanismName, scale: float) -> Any:
     if mechanism == "laplace":
         return measurements.make_laplace(domain, metrics.l1_distance(T="f64"), scale=scale)
     return measurements.make_gaussian(domain, metrics.l2_distance(T="f64"), scale=scale)
+
+
+def threshold_delta(mechanism: MechanismName, scale: float, groups: int, threshold: int) -> float:
+    """Delta that OpenDP's map gives for noisy counts above `threshold`, `groups` of them changed by at most 1 each."""
+    counts = domains.map_domain(domains.atom_domain(T="i64"), domains.atom_domain(T="i64"))
+    if mechanism == "laplace":
+        metric = metrics.l01inf_distance(metrics.absolute_distance(T="i64"))
+        laplace: Any = measurements.make_laplace_threshold(counts, metric, scale=scale, threshold=threshold)
+        return float(laplace.map((groups, groups, 1))[1])
+    metric = metrics.l02inf_distance(metrics.absolute_distance(T="f64"))
+    gaussian: Any = measurements.make_gaussian_threshold(counts, metric, scale=scale, threshold=threshold)
+    return float(gaussian.map((groups, math.sqrt(groups) * (1.0 + 2.0**-40), 1.0))[1])
 
 
 @functools.cache

@@ -34,6 +34,24 @@ def half_width(mechanism: str, scale: float, confidence: float) -> int:
     return width
 
 
+def chance_above(mechanism: str, scale: float, bound: int) -> float:
+    """P(noise > bound) for one noisy integer and bound >= 0, never below the exact chance by more than rounding.
+
+    Laplace: r^(bound + 1) / (1 + r), r = exp(-1/scale). Gaussian: the weights exp(-x^2 / (2 scale^2)) beyond the bound
+    over all of them; from EXACT_SCALE_MAX on the integral from the bound stands in, which is larger than the sum of a
+    falling function, over scale sqrt(2 pi), which is smaller than the sum of all weights (Poisson summation).
+    """
+    ensure(bound >= 0, "the bound is not negative")
+    if mechanism == "laplace":
+        return math.exp(-(bound + 1) / scale) / (1.0 + math.exp(-1.0 / scale))
+    if scale > EXACT_SCALE_MAX:
+        return math.erfc(bound / (scale * math.sqrt(2.0))) / 2.0
+    reach = math.ceil(40.0 * scale) + 1
+    beyond = math.fsum(math.exp(-x * x / (2.0 * scale * scale)) for x in range(bound + 1, bound + 1 + reach))
+    around = math.fsum(math.exp(-x * x / (2.0 * scale * scale)) for x in range(1, reach))
+    return beyond / (1.0 + 2.0 * around)
+
+
 def deviations(confidence: float) -> float:
     """Standard deviations z with P(|S| <= z sd(S)) >= `confidence`, S any weighted sum of independent noises.
 

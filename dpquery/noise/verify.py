@@ -6,12 +6,29 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from dpquery.accounting import ATTO
 from dpquery.errors import ensure
 from dpquery.noise.allowlist import integer_noise
+from dpquery.noise.thresholds import delta_of
 from dpquery.privacy.calibrate import NANO, PICO, l2_upwards
+from dpquery.privacy.measure import SELECTING
 
 if TYPE_CHECKING:
     from dpquery.privacy.calibrate import PrivacyPlan
+
+
+def _verify_selection(plan: PrivacyPlan) -> None:
+    """Groups that are not declared have a threshold, and its delta was planned; nothing else costs delta."""
+    first, *others = plan.parts
+    ensure((plan.selection is not None) == plan.bounded.logical.selects_groups, "groups are declared or selected")
+    ensure(all(part.loss.delta == 0 for part in others), "only a selection costs delta")
+    if plan.selection is None:
+        ensure(first.loss.delta == 0, "only a selection costs delta")
+        return
+    ensure(first.measurement == SELECTING, "groups are selected by their numbers")
+    ensure(plan.bounded.rule == "one-owner", "groups are selected where rows have one owner")
+    needed = delta_of(first.mechanism, first.scale, first.sensitivity.l1, plan.selection.threshold)
+    ensure(needed <= Fraction(first.loss.delta, ATTO), "delta as planned")
 
 
 def verify(plan: PrivacyPlan) -> PrivacyPlan:
@@ -28,6 +45,7 @@ def verify(plan: PrivacyPlan) -> PrivacyPlan:
             ensure(part.loss.rho is not None and mapped <= Fraction(part.loss.rho, PICO), "rho as planned")
             spent_rho += mapped
         ensure(math.isfinite(part.scale), "scales are finite")
+    _verify_selection(plan)
     if plan.mechanism == "laplace":
         ensure(spent_epsilon <= Fraction(plan.asked_epsilon, NANO), "the parts stay within the asked epsilon")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dpquery.errors import ensure
 from dpquery.plan.expressions import (
@@ -24,7 +24,7 @@ from dpquery.plan.expressions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dpquery.errors import Span
 
@@ -57,12 +57,15 @@ class GroupKey:
 
     expression: Expression
     values: tuple[Constant, ...]
+    """Empty for a key that is not declared: its values are selected from those that the rows have."""
     origin: str
-    """Where the values come from, for the preview: policy, numbering plan, time range, public table."""
+    """Where the values come from, for the preview: policy, numbering plan, time range, public table, rows."""
+    declared: bool = True
     span: Span | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         ensure(len(set(self.values)) == len(self.values), "the values of a key differ")
+        ensure(self.declared or not self.values, "nobody knows the values of a key that is not declared")
 
     @property
     def type(self) -> ValueType:
@@ -79,11 +82,27 @@ class GroupKey:
 
         Rows with such a value are filtered out by WHERE anyway, so the cells would hold nothing but noise.
         """
-        if not isinstance(self.expression, ColumnRef):
+        if not isinstance(self.expression, ColumnRef) or not self.declared:
             return self
         own = [c for c in conditions if columns_in(c) == {self.expression.name}]
         kept = tuple(v for v in self.values if not any(_rules_out(c, v) for c in own))
         return replace(self, values=kept)
+
+
+Group: TypeAlias = tuple[Constant, ...]
+"""A group, as the values of the keys."""
+
+
+def in_order(keys: Sequence[GroupKey], groups: Iterable[Group]) -> tuple[Group, ...]:
+    """Groups by their first key, then the next: declared values in their order, others rising; NULL last."""
+    places = [{value: i for i, value in enumerate(key.values)} for key in keys]
+
+    def place(group: Group) -> list[tuple[bool, Any]]:
+        triples = zip(keys, places, group, strict=True)
+        known = [listed[value] if key.declared else value for key, listed, value in triples]
+        return [(value is None, 0 if value is None else value) for value in known]
+
+    return tuple(sorted(groups, key=place))
 
 
 EVER = TimeRange(datetime.min, datetime.max)

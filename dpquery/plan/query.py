@@ -9,7 +9,7 @@ from dpquery.errors import Span, ensure
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant, Expression
-    from dpquery.plan.keys import GroupKey
+    from dpquery.plan.keys import Group, GroupKey
     from dpquery.plan.ranges import ValueRange
     from dpquery.plan.relations import Relation
 
@@ -165,6 +165,8 @@ class LogicalPlan:
     """A test on released values, in the same names; groups that fail it are not shown."""
     order: tuple[Ordering, ...] = ()
     limit: int | None = None
+    groups: tuple[Group, ...] | None = None
+    """Where a key is not declared: the groups, as values of the keys, once they are selected."""
     source: str | None = field(default=None, compare=False)
     """The text as typed, for the caret of an error."""
 
@@ -174,12 +176,31 @@ class LogicalPlan:
         ensure(len(set(names)) == len(names), "outputs have different names")
 
     @property
+    def selects_groups(self) -> bool:
+        """Whether a key is not declared, so that groups are selected from those that the rows have."""
+        return any(not key.declared for key in self.keys)
+
+    @property
     def cells(self) -> int:
-        """Number of combinations of keys; 1 without GROUP BY."""
+        """Number of combinations of keys; 1 without GROUP BY. Of groups that are not declared, those selected."""
+        if self.groups is not None:
+            return len(self.groups)
+        ensure(not self.selects_groups, "groups are counted once they are selected")
         product = 1
         for key in self.keys:
             product *= len(key.values)
         return product
+
+
+def group_values(plan: LogicalPlan, index: int) -> list[Constant]:
+    """The value of key `index` in every cell; of declared keys the first changes slowest."""
+    if plan.groups is not None:
+        return [group[index] for group in plan.groups]
+    after = 1
+    for later in plan.keys[index + 1 :]:
+        after *= len(later.values)
+    own = plan.keys[index].values
+    return [own[(cell // after) % len(own)] for cell in range(plan.cells)]
 
 
 def shown(plan: LogicalPlan) -> tuple[Output, ...]:

@@ -371,6 +371,10 @@ class Limits(_Section):
         1e-6, description="delta at which the epsilon of one Gaussian answer is described"
     )
     min_people: int | None = Field(None, ge=1, description="undeclared keys need this noisy number of people too")
+    delta_selection: Annotated[float, Field(gt=0, le=1e-3)] = Field(
+        1e-9,
+        description="delta of one answer with undeclared keys; they may spend a quarter of a budget's",
+    )
     gaussian: bool = Field(True, description="false: Laplace noise only, so that the pure filter stays open")
 
 

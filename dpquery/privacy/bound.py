@@ -118,15 +118,29 @@ def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> Contribution
     per_group = entry.max_rows_per_group or declared.grouped.max_rows_per_group
     ensure(per_group is not None, "grouped bounds have max_rows_per_group")
     per_group = _at_most(asked.max_rows_per_group, per_group or 1, "max_rows_per_group")
-    cells = logical.cells
-    groups = min(cells, entry.max_groups or declared.grouped.max_groups or cells)
+    groups = _groups(logical, entry.max_groups or declared.grouped.max_groups)
     groups = _at_most(asked.max_groups, groups, "max_groups")
     rows = entry.max_rows or declared.grouped.max_rows or groups * per_group
     # A by_key entry that allows more in one group than `grouped` allows in all means the larger of the two.
     rows = _at_most(asked.max_rows, max(rows, per_group), "max_rows")
     if rule == "dual-greedy":
-        return ContributionBounds(cells * per_group, cells, per_group)
+        return ContributionBounds(logical.cells * per_group, logical.cells, per_group)
     return ContributionBounds(rows, groups, min(per_group, rows))
+
+
+def _groups(logical: LogicalPlan, declared: int | None) -> int:
+    """Most groups of one number: the policy's bound, and no more than there are."""
+    if not logical.selects_groups:
+        return min(logical.cells, declared or logical.cells)
+    if isinstance(logical.relation, PerNumber) and not logical.relation.keys:
+        return 1
+    if declared is None:
+        raise QueryRefused(
+            "DPQ-107",
+            "the policy does not bound how many groups a number may have, and these groups are not declared",
+            fix=f"a steward sets  [tables.{logical.table}.bounds.grouped] max_groups = 5",
+        )
+    return declared
 
 
 def _key_names(key: GroupKey) -> set[str]:

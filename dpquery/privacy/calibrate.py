@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from dpquery.accounting import Loss
-from dpquery.errors import ensure
+from dpquery.errors import broken, ensure
 from dpquery.privacy.measure import HistogramMeasurement, SquaresMeasurement, SumMeasurement, measure
 from dpquery.privacy.sensitivity import Sensitivity, sensitivity
 
@@ -43,6 +43,46 @@ class CalibratedMeasurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """How groups are selected that are not declared: by the noisy count of their numbers, the plan's first part.
+
+    A group that only one number is in shows with a small chance; over the groups that number can be in, these chances
+    make the delta of that part. All else is as if the groups had been declared.
+    """
+
+    threshold: int
+    """A group shows if its noisy numbers are strictly more."""
+
+
+class ThresholdOf(Protocol):
+    """Type of the function that finds thresholds (`noise.thresholds.threshold_of`)."""
+
+    def __call__(self, mechanism: MechanismName, scale: float, groups: int, delta: float, least: int) -> Threshold:
+        """The least threshold, from `least` on, whose delta over `groups` groups is at most `delta`."""
+
+
+class Threshold(Protocol):
+    """A threshold and what it costs."""
+
+    @property
+    def value(self) -> int: ...
+
+    @property
+    def delta(self) -> Fraction: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What the policy says of selecting groups, and how their thresholds are found."""
+
+    delta: float
+    """Most delta of one release."""
+    min_people: int
+    """Least threshold."""
+    threshold_of: ThresholdOf
+
+
+@dataclass(frozen=True, slots=True)
 class PrivacyPlan:
     """Everything that is decided before any data are read."""
 
@@ -54,6 +94,8 @@ class PrivacyPlan:
     """What was asked, in nano-epsilon."""
     delta_release: float
     """Delta at which epsilon describes a Gaussian release; not summed."""
+    selection: Selection | None = None
+    """Of groups that are not declared; the first part is what they are selected by."""
 
     @property
     def loss(self) -> Loss:
@@ -71,11 +113,12 @@ def calibrate(
     delta_release: float,
     gaussian_allowed: bool,
     rho_within: Callable[[float, float], float],
+    thresholds: Thresholds | None = None,
 ) -> tuple[PrivacyPlan, ...]:
     """Split `epsilon_nano` over the measurements by least total error: a plan per mechanism, the better one first.
 
     Laplace spends pure epsilon; Gaussian the largest rho whose curve at `delta_release` stays within epsilon (never
-    epsilon^2 / 2). `rho_within(epsilon, delta)` is that conversion.
+    epsilon^2 / 2). `rho_within(epsilon, delta)` is that conversion. `thresholds` are needed where groups are selected.
     """
     ensure(epsilon_nano > 0, "the asked epsilon is positive")
     measurements, readings = measure(bounded)
@@ -88,8 +131,26 @@ def calibrate(
             options.append(_gaussian(rho_pico, measurements, sensitivities, weights))
     options.sort(key=lambda option: _total_error(option, weights))
     return tuple(
-        PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release) for parts in options
+        _selecting(
+            PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release),
+            thresholds,
+        )
+        for parts in options
     )
+
+
+def _selecting(plan: PrivacyPlan, thresholds: Thresholds | None) -> PrivacyPlan:
+    """The plan with the threshold of its first part, whose delta joins that part's loss."""
+    if not plan.bounded.logical.selects_groups:
+        return plan
+    if thresholds is None:
+        broken("groups are selected only where the policy says so")
+    first = plan.parts[0]
+    found = thresholds.threshold_of(
+        first.mechanism, first.scale, first.sensitivity.l1, thresholds.delta, thresholds.min_people
+    )
+    charged = replace(first, loss=first.loss + Loss.of(0, rho=0, delta=found.delta))
+    return replace(plan, parts=(charged, *plan.parts[1:]), selection=Selection(found.value))
 
 
 def _one_row(measurement: Measurement) -> float:

@@ -187,6 +187,9 @@ class NumbersMeasurement:
         return 1
 
 
+SELECTING = NumbersMeasurement(1, by_rows=False)
+"""What groups are selected by: different protected numbers. The first measurement of a plan that selects groups."""
+
 Measurement: TypeAlias = (
     CountMeasurement
     | SumMeasurement
@@ -214,7 +217,7 @@ class Reading:
 def measure(plan: BoundedPlan) -> tuple[tuple[Measurement, ...], tuple[Reading, ...]]:
     """The measurements that answer every aggregate of the plan, shared where equal, and one reading per aggregate.
 
-    QueryRefused where they are too many integers to release.
+    What groups are selected by comes first. QueryRefused where they are too many integers to release.
     """
     measurements: list[Measurement] = []
 
@@ -223,8 +226,11 @@ def measure(plan: BoundedPlan) -> tuple[tuple[Measurement, ...], tuple[Reading, 
             measurements.append(measurement)
         return measurements.index(measurement)
 
+    if plan.logical.selects_groups:
+        place(SELECTING)
     readings = tuple(_reading(aggregate, plan, place) for aggregate in plan.logical.aggregates)
-    most = max(plan.cells * measurement.width for measurement in measurements)
+    # Groups that are selected hold enough numbers each, so that there are few for the rows that are read.
+    most = 0 if plan.logical.selects_groups else max(plan.cells * m.width for m in measurements)
     if most > INTEGERS_MAX:
         raise QueryRefused(
             "DPQ-114",
@@ -238,6 +244,8 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
     match aggregate:
         case CountRows(present=present):
             return Reading("count", (place(CountMeasurement(present)),))
+        case CountDistinct(party=party, present=None) if plan.logical.selects_groups and plan.parties == (party,):
+            return Reading("distinct", (place(SELECTING),))
         case CountDistinct(party=party, present=present):
             return Reading("distinct", (place(DistinctMeasurement(party, present)),))
         case Sum(argument=argument, clamp=clamp, per_group=per_group):

@@ -55,9 +55,16 @@ def measurement_id(measurement: Measurement) -> str:
     return digest(["measurement/1", canonical(measurement)])
 
 
+def canonical_keys(plan: PrivacyPlan) -> list[int]:
+    """Positions of the request's keys, in the canonical order of keys."""
+    return _order(plan.bounded.logical.keys)
+
+
 def to_canonical_order(plan: PrivacyPlan, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cells of an array (cells, width) in the canonical order of keys."""
+    """Cells of an array (cells, width) in the canonical order of keys; selected groups stay where they are."""
     keys = plan.bounded.logical.keys
+    if plan.bounded.logical.groups is not None:
+        return values
     shape = [len(key.values) for key in keys]
     order = _order(keys)
     cube = values.reshape(*shape, values.shape[1])
@@ -67,6 +74,8 @@ def to_canonical_order(plan: PrivacyPlan, values: NDArray[np.int64]) -> NDArray[
 def from_canonical_order(plan: PrivacyPlan, values: NDArray[np.int64]) -> NDArray[np.int64]:
     """The reverse of to_canonical_order, for the order in which this request names its keys."""
     keys = plan.bounded.logical.keys
+    if plan.bounded.logical.groups is not None:
+        return values
     order = _order(keys)
     shape = [len(keys[i].values) for i in order]
     back = [order.index(i) for i in range(len(keys))]

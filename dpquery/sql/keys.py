@@ -1,4 +1,4 @@
-"""GROUP BY to keys whose values are known before any row is read."""
+"""GROUP BY to keys: those whose values are known before any row is read, and those that are selected from the rows."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ CELLS_MAX = 2_000_000
 """Cells of one answer; each costs noise, time and memory."""
 FROM_TIME = "time range"
 """Origin of keys that are times."""
+FROM_ROWS = "rows"
+"""Origin of keys that are not declared."""
 
 
 def described(rows: Rows, expression: Expression) -> NamedColumn:
@@ -89,13 +91,17 @@ class KeyResolver:
 
     resolver: RowResolver
     time_range: TimeRange | None
+    one_owner: bool
+    """Whether each row has one protected owner."""
+    thresholds: bool
+    """Whether the policy allows groups to be selected: it then says how many numbers a group needs."""
 
     @property
     def rows(self) -> Rows:
         return self.resolver.rows
 
     def keys(self, select: exp.Select) -> tuple[GroupKey, ...]:
-        """The keys of GROUP BY; QueryRefused for values that are not known in advance."""
+        """The keys of GROUP BY; QueryRefused for values that are neither known in advance nor to be selected."""
         text = self.resolver.text
         group = select.args.get("group")
         if group is None:
@@ -106,10 +112,10 @@ class KeyResolver:
             key = self._key(node).restricted(self.rows.where)
             if any(key.expression == other.expression for other in keys):
                 raise text.refuse("DPQ-115", "this key is named twice", "name each key once", node)
-            if not key.values:
+            if key.declared and not key.values:
                 raise text.refuse("DPQ-116", "WHERE rules out every value of this key", "widen WHERE", node)
             keys.append(key)
-            cells *= len(key.values)
+            cells *= len(key.values) if key.declared else 1
         if cells > CELLS_MAX:
             raise text.refuse(
                 "DPQ-114",
@@ -138,7 +144,8 @@ class KeyResolver:
             )
         known = values_of(expression, self.rows.columns)
         if known is None:
-            raise self._unknown(expression, node)
+            self._check_undeclared(expression, node)
+            return GroupKey(expression, (), FROM_ROWS, declared=False, span=span)
         if not known.values:
             raise text.refuse("DPQ-107", "the keys come from a table that is still empty", "use another key", node)
         if column is not None and column.capped:
@@ -152,22 +159,34 @@ class KeyResolver:
         present = Not(IsNull(replace(expression, values=expression.keys, type="text")))
         return tuple(v for v in values if v is not None) if present in self.rows.where else values
 
-    def _unknown(self, expression: Expression, node: exp.Expr) -> Exception:
+    def _check_undeclared(self, expression: Expression, node: exp.Expr) -> None:
+        """QueryRefused where groups are not selected from what the rows have.
+
+        One number's calls could otherwise make groups appear: over rows with two owners, any number of them.
+        """
+        text = self.resolver.text
         column = self.rows.column_of(expression)
-        if column is not None and column.declared:
-            table, _, name = column.declared.partition(".")
-            return self.resolver.text.refuse(
+        declared = column is not None and bool(column.declared)
+        if expression.type == "decimal":
+            raise text.refuse(
                 "DPQ-107",
-                f"{name} has no declared keys, and keys must not come from the rows",
-                f"a steward sets  [tables.{table}.columns.{name}] keys = [...]",
+                "a decimal number is too fine for a key",
+                "CASE WHEN x < 1.5 THEN 'low' ELSE 'high' END, or floor(x)",
                 node,
             )
-        return self.resolver.text.refuse(
-            "DPQ-107",
-            "the values of this key are not known in advance",
-            "group by a column with declared keys, date_trunc('day', start_ts), or CASE WHEN ... THEN 'a' ELSE 'b' END",
-            node,
-        )
+        if self.one_owner and self.thresholds:
+            return
+        what = "the values of this key are not known in advance"
+        fix = "GROUP BY a column with declared keys, date_trunc('day', start_ts), or CASE WHEN ... ELSE 'b' END"
+        if column is not None and declared:
+            table, _, name = column.declared.partition(".")
+            what = f"{name} has no declared keys"
+            fix = f"a steward sets  [tables.{table}.columns.{name}] keys = [...]"
+        if not self.one_owner:
+            what += ", and rows with two owners have no keys but declared ones"
+        else:
+            fix += "\nor  [limits] min_people = 15  to let groups of many people show (then init a new store)"
+        raise text.refuse("DPQ-107", what, fix, node)
 
     def _check_selectable(self, expression: Expression, node: exp.Expr) -> None:
         for name in sorted(columns_in(expression)):

@@ -73,7 +73,8 @@ def _plan(
     if isinstance(rows.relation, PerNumber) and not one_owner:
         rows = _for_calls_per_number(rows, requested)
     resolver = replace(resolver, rows=rows)
-    keys = KeyResolver(resolver, _time_range(rows)).keys(select)
+    thresholds = context.catalog.policy.limits.min_people is not None
+    keys = KeyResolver(resolver, _time_range(rows), one_owner, thresholds).keys(select)
     aggregating = AggregateResolver(resolver, bounds)
     outputs = Outputs(select, resolver, aggregating, keys)
     outputs.selected()

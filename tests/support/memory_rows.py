@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from dpquery.engines.embedded import execute
 from dpquery.engines.relations import rows
 from dpquery.engines.render import CLAMP_MACRO, Sql, sql
-from dpquery.engines.scan import stream
+from dpquery.engines.scan import distinct_values, stream
 from dpquery.plan.relations import Stored
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dpquery.engines.scan import Batch, ScanColumn
+    from dpquery.plan.expressions import Constant
     from dpquery.plan.relations import Relation
     from dpquery.privacy.calibrate import PrivacyPlan
 
@@ -45,6 +46,11 @@ class MemoryRows:
         else:
             source = sql("({})", rows(relation, self._table))
             yield from list(stream(self.con, source, columns, where, sort=True))
+
+    def distinct(self, relation: Relation, values: Sequence[Sql], where: Sql) -> list[tuple[Constant, ...]]:
+        for name, other in {"rows": self.table, **self.others}.items():
+            self.con.register(f"memory_{name}", other)
+        return distinct_values(self.con, sql("({})", rows(relation, self._table)), values, where)
 
     def _table(self, name: str) -> Sql:
         return Sql(f"memory_{name}" if name in self.others else "memory_rows")

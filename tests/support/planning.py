@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from dpquery.catalog import numbering_plan
 from dpquery.noise.conversion import rho_within
+from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import Catalog
 from dpquery.plan.query import Output
 from dpquery.policy import parse_policy
 from dpquery.privacy.bound import bound
-from dpquery.privacy.calibrate import NANO, calibrate
+from dpquery.privacy.calibrate import NANO, Thresholds, calibrate
 from dpquery.sql.resolve import resolve
 
 if TYPE_CHECKING:
@@ -123,12 +124,14 @@ def priced(
 
 def priced_plan(logical: LogicalPlan, catalog: Catalog, *, epsilon: float = 1.0, gaussian: bool = True) -> PrivacyPlan:
     """The verified plan of a resolved request."""
+    limits = catalog.policy.limits
     plans = calibrate(
         bound(logical, catalog),
         int(epsilon * NANO),
         delta_release=1e-6,
         gaussian_allowed=gaussian,
         rho_within=rho_within,
+        thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of) if limits.min_people else None,
     )
     return verify(plans[0])
 

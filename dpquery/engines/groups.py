@@ -1,0 +1,107 @@
+"""Groups that are not declared: those that the rows have, and in each its different numbers. Secret until selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Never
+
+import numpy as np
+
+from dpquery.engines import render
+from dpquery.errors import broken, ensure
+from dpquery.plan.keys import in_order
+from dpquery.plan.query import group_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dpquery.engines.scan import RowSource
+    from dpquery.plan.expressions import Constant
+    from dpquery.plan.keys import Group
+    from dpquery.plan.query import LogicalPlan
+
+TEXT_MAX = 200
+"""Characters of a text that can be a key; rows with longer ones, or with control characters, are in no group."""
+
+
+class ExactGroups:
+    """Groups with their exact numbers; opened once, by the step that adds noise."""
+
+    __slots__ = ("__counts", "__groups")
+
+    def __init__(self, groups: tuple[Group, ...], counts: NDArray[np.int64]) -> None:
+        ensure(counts.shape == (len(groups), 1), "each group has a count")
+        self.__groups: tuple[Group, ...] | None = groups
+        self.__counts = counts
+
+    def open_for_noise(self) -> tuple[tuple[Group, ...], NDArray[np.int64]]:
+        """The groups and their numbers, an array (groups, 1); a second call stops, so that nothing else reads them."""
+        if self.__groups is None:
+            broken("exact groups are opened once")
+        groups, self.__groups = self.__groups, None
+        return groups, self.__counts
+
+    def __repr__(self) -> str:
+        return "ExactGroups(secret)"
+
+    def __reduce__(self) -> Never:
+        broken("exact groups never leave their process")
+
+
+def occurring(logical: LogicalPlan, source: RowSource) -> tuple[Group, ...]:
+    """The groups of rows with a protected owner, in the order of the answer. Secret."""
+    owned = [render.sql("{} >= 0", render.identifier(party)) for party in logical.parties]
+    where = render.sql("{} AND ({})", render.condition(logical.where), render.join(" OR ", owned))
+    found = source.distinct(logical.relation, [render.key_value(key.expression) for key in logical.keys], where)
+    return in_order(logical.keys, [group for group in found if _can_show(logical, group)])
+
+
+def _can_show(logical: LogicalPlan, group: Group) -> bool:
+    """Whether every value of a group is one that can be shown, or declared."""
+    for key, value in zip(logical.keys, group, strict=True):
+        if key.declared and value not in key.values:
+            return False
+        if isinstance(value, str) and (len(value) > TEXT_MAX or not value.isprintable()):
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class GroupIndex:
+    """The cell of each row among listed groups."""
+
+    listed: tuple[tuple[Constant, ...], ...]
+    """For each key its values in the groups, NULL last."""
+    order: NDArray[np.int64]
+    """The groups as mixed-radix numbers over the keys' positions, rising."""
+    cells: NDArray[np.int32]
+    """The cell of each of `order`."""
+
+    @classmethod
+    def of(cls, logical: LogicalPlan) -> GroupIndex:
+        """The index of the plan's selected groups."""
+        columns = [group_values(logical, i) for i in range(len(logical.keys))]
+        listed = tuple(tuple(dict.fromkeys(column)) for column in columns)
+        numbers = np.zeros(logical.cells, np.int64)
+        size = 1
+        for column, values in zip(columns, listed, strict=True):
+            size *= max(1, len(values))
+            ensure(size < 2**62, "positions of groups fit in 64 bits")
+            places = {value: i for i, value in enumerate(values)}
+            numbers = numbers * len(values) + np.array([places[value] for value in column], np.int64)
+        order = np.argsort(numbers, kind="stable")
+        return cls(listed, numbers[order], order.astype(np.int32))
+
+    def cells_of(self, positions: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """The cell of each row from the positions of its keys (-1: not listed); -1 for a row in no group."""
+        numbers = np.zeros(len(positions[0]), np.int64)
+        inside = np.ones(len(positions[0]), np.bool_)
+        for position, values in zip(positions, self.listed, strict=True):
+            inside &= position >= 0
+            numbers = numbers * len(values) + position
+        at = np.searchsorted(self.order, numbers)
+        at[at == len(self.order)] = 0
+        inside &= self.order[at] == numbers
+        return np.where(inside, self.cells[at], np.int32(-1))
