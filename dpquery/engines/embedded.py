@@ -55,7 +55,7 @@ def execute_selection(plan: PrivacyPlan, source: RowSource) -> ExactGroups:
         ),
         parts=plan.parts[:1],
     )
-    counts = execute(counting, source).open_for_noise()[0] if groups else np.zeros((0, 1), np.int64)
+    counts = one_owner(counting, _Scan(counting, source))[0] if groups else np.zeros((0, 1), np.int64)
     present = counts[:, 0] > 0
     return ExactGroups(tuple(itertools.compress(groups, present.tolist())), counts[present])
 

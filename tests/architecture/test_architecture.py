@@ -73,7 +73,7 @@ def test_each_third_party_package_has_one_home(package: str) -> None:
 
 def test_only_the_noise_step_and_the_demo_open_an_exact_table() -> None:
     users = {str(path.relative_to(ROOT)) for path in MODULES if ".open_for_noise(" in path.read_text()}
-    assert users == {"session.py", "demo/truth.py"}
+    assert users == {"measuring.py", "demo/truth.py"}
 
 
 @pytest.mark.parametrize("tier", PURE)

@@ -179,7 +179,9 @@ def test_a_group_of_one_number_shows_as_often_as_delta_says(gaussian: bool, con:
     chance = chance_above(first.mechanism, first.scale, plan.selection.threshold - 1)
     spread = math.sqrt(count * chance)
     assert abs(shown - count * chance) < 5 * spread
-    assert count * chance_above(first.mechanism, first.scale, plan.selection.threshold - 2) - count * chance > 6 * spread
+    assert (
+        count * chance_above(first.mechanism, first.scale, plan.selection.threshold - 2) - count * chance > 6 * spread
+    )
     assert chance * first.sensitivity.l1 <= first.loss.delta / ATTO <= 0.05
 
 
