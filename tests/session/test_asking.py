@@ -125,7 +125,7 @@ def test_over_budget_says_asked_left_and_what_fits_and_reads_nothing(
     assert 5 <= answered <= 30
     head = session.ledger.head().sequence
     with monkeypatch.context() as patch, pytest.raises(BudgetRefused) as caught:
-        patch.setattr("dpquery.session.execute", lambda *_: pytest.fail("rows were read"))
+        patch.setattr("dpquery.measuring.execute", lambda *_: pytest.fail("rows were read"))
         query.run(epsilon=1.5, fresh=True)
     assert caught.value.code == "DPQ-201"
     assert re.fullmatch(r"asked epsilon 1.5, and analyst:ana has [0-9.]+ left \(in 2026-01\)", caught.value.why)
@@ -153,7 +153,7 @@ def test_charged_before_rows_are_read(session: Session, monkeypatch: pytest.Monk
         seen.extend(entry.kind for entry in session.ledger.entries() if entry.sequence > head)
         raise EngineError("DPQ-701", "stopped")
 
-    monkeypatch.setattr("dpquery.session.execute", failing)
+    monkeypatch.setattr("dpquery.measuring.execute", failing)
     with pytest.raises(EngineError):
         session.sql(SQL).run(epsilon=0.5)
     assert seen == ["charge"]
@@ -173,7 +173,7 @@ def test_recorded_before_it_is_handed_out(session: Session, monkeypatch: pytest.
         order.append("record")
         return record(charged, payload)
 
-    monkeypatch.setattr("dpquery.session.add_noise", noisy)
+    monkeypatch.setattr("dpquery.measuring.add_noise", noisy)
     monkeypatch.setattr(Ledger, "record", recorded)
     release = session.sql("SELECT COUNT(*) FROM calls").run(epsilon=0.5)
     assert order == ["noise", "record"]

@@ -77,7 +77,7 @@ def test_asking_again_in_another_order_is_free_and_the_same(session: Session) ->
     assert values[0] == values[1]
     assert len(values[0]) > 3
     services = [row["service"] for row in again.rows()]
-    assert services == sorted(services, key=lambda s: ["voice", "sms", None].index(s))
+    assert services == sorted(services, key=["voice", "sms", None].index)
     assert first.plan.selection == again.plan.selection
 
 
