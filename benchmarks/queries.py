@@ -23,8 +23,8 @@ from dpquery.demo.store import make_demo
 from dpquery.describe import bounding_in_words
 from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
+from dpquery.measuring import with_noise
 from dpquery.noise.conversion import rho_within
-from dpquery.noise.sampler import add_noise
 from dpquery.noise.verify import verify
 from dpquery.plan.query import shown
 from dpquery.privacy.bound import bound
@@ -88,7 +88,7 @@ def errors_of(query: DemoQuery, store: Store, catalog: Catalog, draws: int) -> t
     exact = execute(plan, stored_rows(store, catalog, plan)).open_for_noise()
     found = []
     for _ in range(draws):
-        noisy = [add_noise(p.mechanism, p.scale, v) for p, v in zip(plan.parts, exact, strict=True)]
+        noisy = [with_noise(p, v) for p, v in zip(plan.parts, exact, strict=True)]
         rows = {tuple(row[k] for k in keys): row for row in answer(plan, noisy).rows()}
         found.append(max(_error(rows, true, name) for name in values))
     return statistics.fmean(found), plan

@@ -15,7 +15,7 @@ from dpquery.demo.questions import ANALYST, PURPOSE
 from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.ledger import Ledger
-from dpquery.noise.sampler import add_noise
+from dpquery.measuring import with_noise
 from dpquery.session import connect, ledger_path
 from dpquery.store import open_store
 
@@ -121,7 +121,7 @@ class Private:
         zeros = [np.zeros((plan.bounded.cells, part.measurement.width), np.int64) for part in plan.parts]
         before = perf_counter()
         for part, exact in zip(plan.parts, zeros, strict=True):
-            add_noise(part.mechanism, part.scale, exact)
+            with_noise(part, exact)
         noise = perf_counter() - before
         bounding = end - rows.ended
         return Stages(planned, scan_alone, rows.waited, end - start - rows.waited - bounding, bounding, noise)

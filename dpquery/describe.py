@@ -9,15 +9,16 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
-from dpquery.histograms import EXTREMES
 from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.query import Average, Quantile, Sum, Variance, shown
 from dpquery.postprocess import part_half_width, values_threshold
 from dpquery.privacy.calibrate import NANO, PICO
 from dpquery.privacy.measure import (
+    EXTREMES,
     DistinctMeasurement,
     HistogramMeasurement,
     PairsMeasurement,
+    QuantileMeasurement,
     SquaresMeasurement,
     SumMeasurement,
     ValuesMeasurement,
@@ -89,10 +90,17 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
         low=low,
         high=high,
         mechanism=part.mechanism,
-        scale=float(f"{part.scale * _unit(part.measurement):.12g}"),
+        scale=_scale(part),
         expected_half_width=half_width,
         expected_if_rows=ASSUMED_ROWS if half_width is not None and averaged else None,
     )
+
+
+def _scale(part: CalibratedMeasurement) -> float | None:
+    """Scale of the noise in the answer's unit; None for a selection, whose noise is on rows."""
+    if isinstance(part.measurement, QuantileMeasurement):
+        return None
+    return float(f"{part.scale * _unit(part.measurement):.12g}")
 
 
 def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"]:
@@ -237,6 +245,10 @@ def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
         match part.measurement:
             case HistogramMeasurement(width=width):
                 found.append(_read_off(plan, index, width))
+            case QuantileMeasurement(candidates=candidates):
+                found.append(
+                    f"quantiles over rows with one owner are selected from {candidates} bins, by {part.mechanism}"
+                )
             case DistinctMeasurement(party=party):
                 found.append(f"COUNT(DISTINCT {party}) counts protected numbers; public and withheld ones are left out")
             case PairsMeasurement(parties=parties):
@@ -260,10 +272,16 @@ def _read_off(plan: PrivacyPlan, index: int, width: int) -> str:
     """What is read off a histogram, and how finely."""
     owners = "two owners" if plan.bounded.rule == "dual-greedy" else "one owner"
     kinds = {reading.kind for reading in plan.readings if index in reading.parts}
-    names = {"histogram mean": "averages", "histogram variance": "variances", "quantile": "quantiles"}
+    names = {
+        "histogram mean": "averages",
+        "histogram variance": "variances",
+        "quantile": "quantiles",
+        "selected quantile": "intervals of quantiles",
+    }
     things = " and ".join(name for kind, name in names.items() if kind in kinds)
     text = f"{things} over rows with {owners} are read off a histogram of {width} bins"
-    return text + "; the interval of a quantile runs to the ends of bins" if "quantile" in kinds else text
+    ends = {"quantile", "selected quantile"} & kinds
+    return text + "; the interval of a quantile runs to the ends of bins" if ends else text
 
 
 def cost(plan: PrivacyPlan, charged: Iterable[ScopeCharge]) -> Cost:

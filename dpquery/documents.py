@@ -25,9 +25,9 @@ class ValueColumn(_Document):
     aggregate: str
     low: str = Field(description="name of the column with the interval's lower end")
     high: str = Field(description="name of the column with the interval's upper end")
-    mechanism: Literal["laplace", "gaussian"]
+    mechanism: Literal["laplace", "gaussian", "permute-and-flip", "exponential"]
     scale: float | None = Field(
-        description="scale of the noise, in the unit of the value; of the numerator for averages; null if computed"
+        description="scale of the noise, in the value's unit; of the numerator for averages; null if computed, selected"
     )
     bounding_bias: float | None = Field(None, description="estimated share lost to bounding; null if none was bought")
     expected_half_width: float | None = Field(None, description="95 % half-width, before anything is spent")

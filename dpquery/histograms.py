@@ -11,14 +11,12 @@ import numpy as np
 from dpquery import intervals
 from dpquery.intervals import Estimates
 from dpquery.noise.tails import deviations
+from dpquery.privacy.measure import EXTREMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dpquery.privacy.measure import HistogramMeasurement
-
-EXTREMES = {0.0: 0.005, 1.0: 0.995}
-"""What the least and the largest value are read as: exact extremes are one number's values."""
+    from dpquery.privacy.measure import HistogramMeasurement, QuantileMeasurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +130,22 @@ def quantile(histogram: NoisyHistogram, fraction: float, confidence: float) -> E
     low = np.where(known, np.minimum(first[np.minimum(lowest, index)], value), first[0])
     high = np.where(known, np.maximum(last[np.maximum(highest, index)], value), last[-1])
     return Estimates(value, low, high).times(measurement.grid)
+
+
+def around_selected(
+    selected: NDArray[np.int64], measurement: QuantileMeasurement, histogram: NoisyHistogram, found: Estimates
+) -> Estimates:
+    """Quantiles whose bins were selected, one for each cell, with the histogram's intervals, stretched to hold them.
+
+    Where what the histogram says lies in the selected bin it is the value, else what stands for the bin. Where the
+    histogram's noisy rows are not positive there is nothing to tell, and what it says stands.
+    """
+    chosen = np.clip(selected, 0, measurement.candidates - 1)
+    edges = np.array(measurement.edges, np.float64) * measurement.grid
+    inside = (edges[chosen] <= found.value) & (found.value <= edges[chosen + 1] - measurement.grid)
+    middle = np.array(measurement.representatives)[chosen]
+    value = np.where(inside | (histogram.total <= 0.0), found.value, middle)
+    return Estimates(value, np.minimum(found.low, value), np.maximum(found.high, value))
 
 
 def consistent(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
 from dpquery.engines.embedded import execute, execute_selection
-from dpquery.noise.sampler import add_noise
+from dpquery.noise.sampler import add_noise, select_least
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def _selected(plan: PrivacyPlan, threshold: int, source: RowSource) -> tuple[Pri
     """The plan with the groups whose noisy numbers are strictly above the threshold, and these numbers."""
     first = plan.parts[0]
     groups, counts = execute_selection(plan, source).open_for_noise()
-    noisy = add_noise(first.mechanism, first.scale, counts)
+    noisy = add_noise(plan.mechanism, first.scale, counts)
     passing = noisy[:, 0] > threshold
     logical = replace(plan.bounded.logical, groups=tuple(compress(groups, passing.tolist())))
     return replace(plan, bounded=replace(plan.bounded, logical=logical)), noisy[passing]
@@ -48,4 +48,15 @@ def _noisy(
     if plan.bounded.cells == 0:
         return tuple(np.zeros((0, part.measurement.width), np.int64) for part in parts)
     exact = execute(replace(plan, parts=parts), source).open_for_noise()
-    return tuple(add_noise(part.mechanism, part.scale, values) for part, values in zip(parts, exact, strict=True))
+    return tuple(with_noise(part, values) for part, values in zip(parts, exact, strict=True))
+
+
+def with_noise(part: CalibratedMeasurement, exact: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What leaves of a part: its integers with noise, or the bins that were selected by their scores."""
+    match part.mechanism:
+        case "permute-and-flip" | "exponential" as mechanism:
+            return select_least(mechanism, part.scale, exact)
+        case "laplace" | "gaussian" as mechanism:
+            return add_noise(mechanism, part.scale, exact)
+        case _:
+            assert_never(part.mechanism)

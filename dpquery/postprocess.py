@@ -10,7 +10,13 @@ from dpquery import histograms, intervals
 from dpquery.errors import broken
 from dpquery.noise.tails import half_width, standard_deviation
 from dpquery.plan.query import Average, Quantile, Variance
-from dpquery.privacy.measure import CountMeasurement, HistogramMeasurement, SquaresMeasurement, SumMeasurement
+from dpquery.privacy.measure import (
+    CountMeasurement,
+    HistogramMeasurement,
+    QuantileMeasurement,
+    SquaresMeasurement,
+    SumMeasurement,
+)
 from dpquery.variances import NoisySums, rooted, sampled, variance_of
 
 if TYPE_CHECKING:
@@ -53,6 +59,9 @@ def _read(
             return _variance(plan, aggregate, parts, noisy, confidence)
         case "quantile":
             return _quantile(plan, aggregate, _histogram(parts[0], noisy[0]), confidence)
+        case "selected quantile":
+            found = _quantile(plan, aggregate, _histogram(parts[1], noisy[1]), confidence)
+            return _around_selected(parts[0], noisy[0], _histogram(parts[1], noisy[1]), found)
         case "values":
             return _values(parts[0], noisy[0], confidence)
         case _:
@@ -120,6 +129,17 @@ def _quantile(
     if not isinstance(asked, Quantile):
         broken("a quantile has a fraction")
     return histograms.quantile(histogram, asked.fraction, confidence)
+
+
+def _around_selected(
+    part: CalibratedMeasurement,
+    selected: NDArray[np.int64],
+    histogram: histograms.NoisyHistogram,
+    found: intervals.Estimates,
+) -> intervals.Estimates:
+    if not isinstance(part.measurement, QuantileMeasurement):
+        broken("a selected quantile was selected")
+    return histograms.around_selected(selected[:, 0], part.measurement, histogram, found)
 
 
 def _variance(

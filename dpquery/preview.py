@@ -59,7 +59,11 @@ class Preview:
         for column in self.document().columns:
             if isinstance(column, ValueColumn):
                 unit = f" {column.unit}" if column.unit else ""
-                text = f"{column.mechanism}, scale {number_text(column.scale)}"
+                text = (
+                    column.mechanism
+                    if column.scale is None
+                    else f"{column.mechanism}, scale {number_text(column.scale)}"
+                )
                 if column.expected_half_width is not None:
                     text += f"; expected ± {number_text(column.expected_half_width)}{unit} at 95 %"
                 if column.expected_if_rows is not None:

@@ -74,7 +74,7 @@ def unpack(payload: bytes, plan: PrivacyPlan) -> tuple[PrivacyPlan, tuple[NDArra
     stored = replace(
         plan,
         parts=tuple(parts),
-        mechanism=parts[0].mechanism,
+        mechanism="gaussian" if parts[0].loss.epsilon is None else "laplace",
         asked_epsilon=body["asked_epsilon"],
         delta_release=delta_release,
     )

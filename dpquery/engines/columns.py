@@ -17,6 +17,7 @@ from dpquery.privacy.measure import (
     HistogramMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
+    QuantileMeasurement,
     SquaresMeasurement,
     SumMeasurement,
     ValuesMeasurement,
@@ -61,7 +62,10 @@ def value_column(measurement: Measurement) -> render.Sql | None:
             return render.grid_steps(argument, grid, low, high)
         case SquaresMeasurement(argument=argument, grid=grid, low=low, high=high):
             return render.grid_steps(argument, grid, low, high)
-        case HistogramMeasurement(argument=argument, grid=grid, edges=edges):
+        case (
+            HistogramMeasurement(argument=argument, grid=grid, edges=edges)
+            | QuantileMeasurement(argument=argument, grid=grid, edges=edges)
+        ):
             return render.grid_steps(argument, grid, edges[0], edges[-1] - 1)
         case ValuesMeasurement(argument=argument, values=values):
             return render.cell((GroupKey(argument, values, ""),))
@@ -102,7 +106,7 @@ def values(measurement: Measurement, batch: Batch, index: int) -> Values:
 def places(measurement: Measurement, batch: Batch, index: int) -> NDArray[np.int32]:
     """The bin, or the declared value, that each row of part `index` falls in; -1 for none."""
     found = batch[f"value{index}"]
-    if isinstance(measurement, HistogramMeasurement):
+    if isinstance(measurement, HistogramMeasurement | QuantileMeasurement):
         # NULL_VALUE lies below every edge, so it falls in bin -1: no bin.
         edges = np.array(measurement.edges, np.int64)
         return (np.searchsorted(edges, found.astype(np.int64, copy=False), side="right") - 1).astype(np.int32)

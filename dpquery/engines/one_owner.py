@@ -16,6 +16,7 @@ from dpquery.privacy.measure import (
     HistogramMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
+    QuantileMeasurement,
     SquaresMeasurement,
     SumMeasurement,
     ValuesMeasurement,
@@ -73,7 +74,9 @@ def one_owner(plan: PrivacyPlan, scan: RowScan) -> tuple[NDArray[np.int64], ...]
                 found = rows.sum_clamped_per_group(valued.index(index), low, high, bounds.max_groups)
             case _:
                 found = _total(plan, kept, index, valued, masked)
-        totals.append(found.reshape(plan.bounded.cells, part.measurement.width))
+        if isinstance(part.measurement, QuantileMeasurement):
+            found = scores(found, part.measurement)
+        totals.append(found.reshape(plan.bounded.cells, -1))
     return tuple(totals)
 
 
@@ -92,8 +95,20 @@ def _total(plan: PrivacyPlan, kept: KeptRows, index: int, valued: list[int], mas
             return kept.sums(valued.index(index))
         case HistogramMeasurement(width=width) | ValuesMeasurement(width=width):
             return kept.histogram(valued.index(index), width)
+        case QuantileMeasurement(candidates=candidates):
+            return kept.histogram(valued.index(index), candidates)
         case _:
             broken("a measurement over rows with one owner has a total")
+
+
+def scores(rows: NDArray[np.int64], measurement: QuantileMeasurement) -> NDArray[np.int64]:
+    """How far each bin is off the quantile, from the rows by cell and bin, as QuantileMeasurement has it."""
+    upto = np.cumsum(rows, axis=1)
+    wanted = measurement.part * upto[:, -1:]
+    too_high = measurement.whole * (upto - rows) - wanted
+    too_low = wanted - measurement.whole * upto
+    off: NDArray[np.int64] = np.maximum(np.maximum(too_high, too_low), 0)
+    return off
 
 
 def _by_rows(plan: PrivacyPlan) -> bool:
@@ -102,7 +117,10 @@ def _by_rows(plan: PrivacyPlan) -> bool:
 
 def _has_value(plan: PrivacyPlan, index: int) -> bool:
     measurement = plan.parts[index].measurement
-    return isinstance(measurement, SumMeasurement | SquaresMeasurement | HistogramMeasurement | ValuesMeasurement)
+    return isinstance(
+        measurement,
+        SumMeasurement | SquaresMeasurement | HistogramMeasurement | QuantileMeasurement | ValuesMeasurement,
+    )
 
 
 def _has_mask(plan: PrivacyPlan, index: int) -> bool:
@@ -113,7 +131,7 @@ def _has_mask(plan: PrivacyPlan, index: int) -> bool:
 
 def _values(plan: PrivacyPlan, batch: Batch, index: int) -> Values:
     measurement = plan.parts[index].measurement
-    if isinstance(measurement, HistogramMeasurement | ValuesMeasurement):
+    if isinstance(measurement, HistogramMeasurement | QuantileMeasurement | ValuesMeasurement):
         return Values(columns.places(measurement, batch, index).astype(np.int64))
     return columns.values(measurement, batch, index)
 

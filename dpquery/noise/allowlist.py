@@ -1,4 +1,4 @@
-"""The few OpenDP constructors this program may use: integer noise on vectors, and two maps.
+"""The few OpenDP constructors this program may use: integer noise on vectors, selection, and two maps.
 
 OpenDP 0.16 has open faults in its variance, tree and dataframe constructors, which are not named here, and in its
 threshold mechanisms, of which only the maps are (they are right for counts strictly above the threshold; the mechanisms
@@ -14,12 +14,14 @@ from typing import Any, Literal
 import opendp.combinators as combinators  # noqa: PLR0402 - opendp exposes no names to import from
 import opendp.domains as domains  # noqa: PLR0402
 import opendp.measurements as measurements  # noqa: PLR0402
+import opendp.measures as measures  # noqa: PLR0402
 import opendp.metrics as metrics  # noqa: PLR0402
 import opendp.mod as mod  # noqa: PLR0402
 
 from dpquery.errors import ensure
 
 MechanismName = Literal["laplace", "gaussian"]
+SelectionName = Literal["permute-and-flip", "exponential"]
 
 mod.enable_features("contrib")
 
@@ -35,6 +37,18 @@ def integer_noise(mechanism: MechanismName, scale: float) -> Any:
     if mechanism == "laplace":
         return measurements.make_laplace(domain, metrics.l1_distance(T="f64"), scale=scale)
     return measurements.make_gaussian(domain, metrics.l2_distance(T="f64"), scale=scale)
+
+
+def least_score(mechanism: SelectionName, scale: float) -> Any:
+    """A measurement that selects the place of a low score in an int64 vector.
+
+    Its input distance d is the most that any score moves. Permute-and-flip (McKenna, Sheldon, NeurIPS 2020): epsilon =
+    2 d / scale. Exponential mechanism: rho = d^2 / (2 scale^2) (Cesar, Rogers, ALT 2021, by its bounded range).
+    """
+    ensure(0.0 < scale < 2.0**60, "a scale is positive")
+    domain = domains.vector_domain(domains.atom_domain(T="i64"))
+    measure = measures.max_divergence() if mechanism == "permute-and-flip" else measures.zero_concentrated_divergence()
+    return measurements.make_noisy_max(domain, metrics.linf_distance(T="i64"), measure, scale=scale, negate=True)
 
 
 def threshold_delta(mechanism: MechanismName, scale: float, groups: int, threshold: int) -> float:

@@ -13,7 +13,24 @@ from dpquery.errors import ensure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dpquery.noise.allowlist import MechanismName
+    from dpquery.noise.allowlist import MechanismName, SelectionName
+
+
+def select_least(mechanism: SelectionName, scale: float, scores: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each row of `scores` (cells, candidates) the place of a low score, an array (cells, 1).
+
+    Cells are selected one by one, each with noise of its own; the loss was computed once, over all of them.
+    """
+    from dpquery.noise.allowlist import least_score
+
+    ensure(scores.ndim == 2 and scores.dtype == np.int64, "scores are 64-bit integers by cell and candidate")
+    measurement = least_score(mechanism, scale)
+    rows = [np.array(row, dtype=np.int64, copy=True) for row in np.clip(scores, -SATURATION, SATURATION)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = np.array(list(pool.map(measurement, rows)), np.int64).reshape(len(rows), 1)
+    ensure(bool(np.all((found >= 0) & (found < scores.shape[1]))), "a candidate is selected in each cell")
+    return found
+
 
 CHUNK = 32_768
 """Values per native call: long enough to amortise it, short enough that an interrupt is heard."""

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from dpquery.accounting import ATTO
 from dpquery.errors import ensure
-from dpquery.noise.allowlist import integer_noise
+from dpquery.noise.allowlist import integer_noise, least_score
 from dpquery.noise.thresholds import delta_of
 from dpquery.privacy.calibrate import NANO, PICO, l2_upwards
 from dpquery.privacy.measure import SELECTING
 
 if TYPE_CHECKING:
-    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
+
+
+def _mapped(part: CalibratedMeasurement) -> Fraction:
+    """What OpenDP's map gives for the part: epsilon of pure mechanisms, rho of the others.
+
+    A selection is mapped per unit of distance, and losses add over cells: epsilons as the distances (L1), rhos as their
+    squares (L2).
+    """
+    found, scale = part.sensitivity, part.scale
+    match part.mechanism:
+        case "laplace":
+            return Fraction(float(integer_noise("laplace", scale).map(float(found.l1))))
+        case "gaussian":
+            return Fraction(float(integer_noise("gaussian", scale).map(l2_upwards(found))))
+        case "permute-and-flip":
+            return Fraction(float(least_score("permute-and-flip", scale).map(found.l1)))
+        case "exponential":
+            return Fraction(float(least_score("exponential", scale).map(1))) * found.l2_squared
+        case _:
+            assert_never(part.mechanism)
 
 
 def _verify_selection(plan: PrivacyPlan) -> None:
@@ -27,7 +47,7 @@ def _verify_selection(plan: PrivacyPlan) -> None:
         return
     ensure(first.measurement == SELECTING, "groups are selected by their numbers")
     ensure(plan.bounded.rule == "one-owner", "groups are selected where rows have one owner")
-    needed = delta_of(first.mechanism, first.scale, first.sensitivity.l1, plan.selection.threshold)
+    needed = delta_of(plan.mechanism, first.scale, first.sensitivity.l1, plan.selection.threshold)
     ensure(needed <= Fraction(first.loss.delta, ATTO), "delta as planned")
 
 
@@ -35,13 +55,11 @@ def verify(plan: PrivacyPlan) -> PrivacyPlan:
     """The same plan, or InternalError if any part would lose more than its planned share."""
     spent_epsilon = spent_rho = Fraction(0)
     for part in plan.parts:
-        measurement = integer_noise(part.mechanism, part.scale)
-        if part.mechanism == "laplace":
-            mapped = Fraction(float(measurement.map(float(part.sensitivity.l1))))
+        mapped = _mapped(part)
+        if plan.mechanism == "laplace":
             ensure(part.loss.epsilon is not None and mapped <= Fraction(part.loss.epsilon, NANO), "epsilon as planned")
             spent_epsilon += mapped
         else:
-            mapped = Fraction(float(measurement.map(l2_upwards(part.sensitivity))))
             ensure(part.loss.rho is not None and mapped <= Fraction(part.loss.rho, PICO), "rho as planned")
             spent_rho += mapped
         ensure(math.isfinite(part.scale), "scales are finite")

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dpquery.accounting import Loss
 from dpquery.errors import broken, ensure
-from dpquery.privacy.measure import HistogramMeasurement, SquaresMeasurement, SumMeasurement, measure
+from dpquery.privacy.measure import (
+    HistogramMeasurement,
+    QuantileMeasurement,
+    SquaresMeasurement,
+    SumMeasurement,
+    measure,
+)
 from dpquery.privacy.sensitivity import Sensitivity, sensitivity
 
 if TYPE_CHECKING:
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
     from dpquery.privacy.measure import Measurement, Reading
 
 MechanismName = Literal["laplace", "gaussian"]
+SelectionName = Literal["permute-and-flip", "exponential"]
+"""Mechanisms that select a quantile's bin: of pure loss (McKenna, Sheldon, NeurIPS 2020), and by rho."""
 
 NANO = 10**9
 PICO = 10**12
@@ -37,7 +45,7 @@ class CalibratedMeasurement:
 
     measurement: Measurement
     sensitivity: Sensitivity
-    mechanism: MechanismName
+    mechanism: MechanismName | SelectionName
     scale: float
     loss: Loss
 
@@ -123,19 +131,18 @@ def calibrate(
     ensure(epsilon_nano > 0, "the asked epsilon is positive")
     measurements, readings = measure(bounded)
     sensitivities = [sensitivity(m, bounded) for m in measurements]
-    weights = [_one_row(m) for m in measurements]
-    options = [_laplace(epsilon_nano, measurements, sensitivities, weights)]
+    selected = any(isinstance(m, QuantileMeasurement) for m in measurements)
+    weights = [_one_row(m, for_intervals=selected) for m in measurements]
+    options: list[tuple[MechanismName, tuple[CalibratedMeasurement, ...]]] = []
+    options.append(("laplace", _laplace(epsilon_nano, measurements, sensitivities, weights)))
     if gaussian_allowed:
         rho_pico = math.floor(Fraction(rho_within(epsilon_nano / NANO, delta_release)) * PICO)
         if rho_pico >= len(measurements):
-            options.append(_gaussian(rho_pico, measurements, sensitivities, weights))
-    options.sort(key=lambda option: _total_error(option, weights))
+            options.append(("gaussian", _gaussian(rho_pico, measurements, sensitivities, weights)))
+    options.sort(key=lambda option: _total_error(option[1], weights))
     return tuple(
-        _selecting(
-            PrivacyPlan(bounded, parts, readings, parts[0].mechanism, epsilon_nano, delta_release),
-            thresholds,
-        )
-        for parts in options
+        _selecting(PrivacyPlan(bounded, parts, readings, mechanism, epsilon_nano, delta_release), thresholds)
+        for mechanism, parts in options
     )
 
 
@@ -147,32 +154,37 @@ def _selecting(plan: PrivacyPlan, thresholds: Thresholds | None) -> PrivacyPlan:
         broken("groups are selected only where the policy says so")
     first = plan.parts[0]
     found = thresholds.threshold_of(
-        first.mechanism, first.scale, first.sensitivity.l1, thresholds.delta, thresholds.min_people
+        plan.mechanism, first.scale, first.sensitivity.l1, thresholds.delta, thresholds.min_people
     )
     charged = replace(first, loss=first.loss + Loss.of(0, rho=0, delta=found.delta))
     return replace(plan, parts=(charged, *plan.parts[1:]), selection=Selection(found.value))
 
 
-def _one_row(measurement: Measurement) -> float:
+def _one_row(measurement: Measurement, *, for_intervals: bool) -> float:
     """What one row can add to the answer, in units of the noise, so that errors of all answers are compared in rows.
 
     A sum: the largest value; of squares: the largest square. A histogram of B bins: a quantile is where the rows up to
     a bin make up its share, and the median is off by the noise of B bins, each halved: sqrt(B) / 2 rows per unit of
-    scale. A mean or a variance is off by about as many rows of the largest value: sqrt(B / 3).
+    scale. A mean or a variance is off by about as many rows of the largest value: sqrt(B / 3). A selected quantile of
+    fraction part / whole is off by about 2 scale / whole rows; a histogram that only its interval is read off matters
+    half as much.
     """
     match measurement:
         case SumMeasurement() | SquaresMeasurement():
             return float(max(1, measurement.largest))
         case HistogramMeasurement(width=width):
-            return 2.0 / math.sqrt(width)
+            return (4.0 if for_intervals else 2.0) / math.sqrt(width)
+        case QuantileMeasurement(whole=whole):
+            return whole / 2.0
         case _:
             return 1.0
 
 
 def _total_error(parts: Sequence[CalibratedMeasurement], weights: Sequence[float]) -> float:
     """Sum of squared 95 % half-widths, each in rows."""
-    factor = LAPLACE_95 if parts[0].mechanism == "laplace" else GAUSSIAN_95
-    return math.fsum((factor * part.scale / weight) ** 2 for part, weight in zip(parts, weights, strict=True))
+    factors = [GAUSSIAN_95 if part.mechanism == "gaussian" else LAPLACE_95 for part in parts]
+    triples = zip(factors, parts, weights, strict=True)
+    return math.fsum((factor * part.scale / weight) ** 2 for factor, part, weight in triples)
 
 
 def _laplace(
@@ -183,9 +195,13 @@ def _laplace(
     parts = []
     for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):
         scale = sensitivity_.l1 / (share / NANO) * ROUNDING
-        parts.append(
-            CalibratedMeasurement(measurement, sensitivity_, "laplace", scale, laplace_loss(share, sensitivity_, scale))
-        )
+        loss = laplace_loss(share, sensitivity_, scale)
+        if isinstance(measurement, QuantileMeasurement):
+            # Scores move both ways: selecting loses 2 d / scale in each cell, as Laplace of half the scale does.
+            part = CalibratedMeasurement(measurement, sensitivity_, "permute-and-flip", 2.0 * scale, loss)
+        else:
+            part = CalibratedMeasurement(measurement, sensitivity_, "laplace", scale, loss)
+        parts.append(part)
     return tuple(parts)
 
 
@@ -208,8 +224,12 @@ def _gaussian(
     parts = []
     for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):
         scale = l2_upwards(sensitivity_) / math.sqrt(2 * share / PICO) * ROUNDING
+        # Selecting by scale s is (d / s)^2 / 2-zCDP in each cell, as Gaussian noise is (Cesar, Rogers, ALT 2021).
+        name: MechanismName | SelectionName = (
+            "exponential" if isinstance(measurement, QuantileMeasurement) else "gaussian"
+        )
         loss = Loss.of(None, rho=Fraction(share, PICO), delta=Fraction(0))
-        parts.append(CalibratedMeasurement(measurement, sensitivity_, "gaussian", scale, loss))
+        parts.append(CalibratedMeasurement(measurement, sensitivity_, name, scale, loss))
     return tuple(parts)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 
 from dpquery.errors import QueryRefused, ensure
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from dpquery.plan.query import Aggregate, Bins
     from dpquery.plan.ranges import ValueRange
     from dpquery.privacy.bound import BoundedPlan
+
+EXTREMES = {0.0: 0.005, 1.0: 0.995}
+"""What the least and the largest value are read as: exact extremes are one number's values."""
 
 SQUARE_MAX = 2**31
 """Largest square of one row's value, in grid steps: what the kernels add up exactly."""
@@ -148,6 +152,43 @@ class HistogramMeasurement:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantileMeasurement:
+    """Per cell the bin in which a quantile lies, selected among all by how far off each is in rows.
+
+    Where lt of n rows lie in lower bins and le in these and the bin itself, its score is how far the quantile's share,
+    part / whole of the rows, lies outside: max(0, whole lt - part n, part n - whole le). It is 0 where the quantile
+    lies (after Smith, STOC 2011, whose score passes over bins that hold many rows). A row moves each of the two terms
+    by part or by whole - part. Bins are as in a HistogramMeasurement.
+    """
+
+    argument: Expression
+    grid: float
+    edges: tuple[int, ...]
+    part: int
+    whole: int
+    spacing: Bins
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @property
+    def candidates(self) -> int:
+        return len(self.edges) - 1
+
+    @property
+    def row_weight(self) -> int:
+        """Most that one row can add to, or take from, any score."""
+        return max(self.part, self.whole - self.part)
+
+    @property
+    def representatives(self) -> tuple[float, ...]:
+        """The values that stand for the bins, in the unit of the argument."""
+        pairs = itertools.pairwise(self.edges)
+        return tuple(bin_moments(first, end, self.spacing)[0] * self.grid for first, end in pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class PairsMeasurement:
     """Different pairs of numbers per cell, without pairs of a withheld one; with `present`, where it is not NULL."""
 
@@ -196,13 +237,23 @@ Measurement: TypeAlias = (
     | SquaresMeasurement
     | DistinctMeasurement
     | HistogramMeasurement
+    | QuantileMeasurement
     | PairsMeasurement
     | ValuesMeasurement
     | NumbersMeasurement
 )
 
 ReadingKind = Literal[
-    "count", "sum", "distinct", "mean", "histogram mean", "variance", "histogram variance", "quantile", "values"
+    "count",
+    "sum",
+    "distinct",
+    "mean",
+    "histogram mean",
+    "variance",
+    "histogram variance",
+    "quantile",
+    "selected quantile",
+    "values",
 ]
 
 
@@ -230,7 +281,8 @@ def measure(plan: BoundedPlan) -> tuple[tuple[Measurement, ...], tuple[Reading, 
         place(SELECTING)
     readings = tuple(_reading(aggregate, plan, place) for aggregate in plan.logical.aggregates)
     # Groups that are selected hold enough numbers each, so that there are few for the rows that are read.
-    most = 0 if plan.logical.selects_groups else max(plan.cells * m.width for m in measurements)
+    widths = [m.candidates if isinstance(m, QuantileMeasurement) else m.width for m in measurements]
+    most = 0 if plan.logical.selects_groups else plan.cells * max(widths)
     if most > INTEGERS_MAX:
         raise QueryRefused(
             "DPQ-114",
@@ -264,7 +316,10 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
             centred = SumMeasurement(argument, squares.grid, squares.low, squares.high, squares.centre, per_group=False)
             return Reading("variance", (place(squares), place(centred), place(_rows_with(argument))))
         case Quantile(argument=argument, clamp=clamp, bins=bins):
-            return Reading("quantile", (place(_histogram(argument, clamp, bins, plan)),))
+            histogram = _histogram(argument, clamp, bins, plan)
+            if _selects_quantiles(plan, aggregate, histogram):
+                return Reading("selected quantile", (place(_selected(aggregate)), place(histogram)))
+            return Reading("quantile", (place(histogram),))
         case CountPairs(parties=parties, present=present):
             ensure(set(parties) == set(plan.parties), "a pair is of both parties of a row")
             return Reading("count", (place(PairsMeasurement(plan.parties, present)),))
@@ -319,6 +374,40 @@ def _histogram(argument: Expression, clamp: ValueRange, spacing: Bins, plan: Bou
         return HistogramMeasurement(argument, clamp.step, edges, bin_capacity(k, len(edges) - 1), spacing)
     edges = bin_edges(low, high, bin_count(plan.bounds.max_rows), spacing)
     return HistogramMeasurement(argument, clamp.step, edges, k, spacing)
+
+
+SELECTED_BINS = 256
+"""Bins that a quantile is selected from: so many that their width does not show beside the noise."""
+
+SELECTED_CELLS_MAX = 1000
+"""Cells up to which quantiles are selected; each takes about a millisecond."""
+
+
+def _selects_quantiles(plan: BoundedPlan, quantile: Quantile, histogram: HistogramMeasurement) -> bool:
+    """Whether selecting this quantile errs less than reading it off `histogram`, as public facts tell.
+
+    In rows, per unit of a count's noise: B bins err by sqrt(B f (1 - f)) at the fraction f; a selection by about 2 w
+    for each of the q quantiles of this expression that share the loss, w = max(f, 1 - f) being a row's weight, and by w
+    more for the share of the histogram, which intervals need. Checked on made-up calls (talk time in [0, 3600], 20 to
+    100,000 rows, max_rows 1 to 100, both mechanisms): where this says so, selected medians erred up to 6 times less;
+    with few bins, or far from the median, selections would have erred up to twice as much.
+    """
+    logical = plan.logical
+    if plan.rule == "dual-greedy" or logical.selects_groups or plan.cells > SELECTED_CELLS_MAX:
+        return False
+    alike = {a.fraction for a in logical.aggregates if isinstance(a, Quantile) and a.argument == quantile.argument}
+    fraction = EXTREMES.get(quantile.fraction, quantile.fraction)
+    weight = max(fraction, 1.0 - fraction)
+    return (1 + 2 * len(alike)) * weight < math.sqrt(histogram.width * fraction * (1.0 - fraction))
+
+
+def _selected(quantile: Quantile) -> QuantileMeasurement:
+    low, high = grid_bounds(quantile.clamp)
+    fraction = Fraction(EXTREMES.get(quantile.fraction, quantile.fraction)).limit_denominator(1000)
+    edges = bin_edges(low, high, SELECTED_BINS, quantile.bins)
+    return QuantileMeasurement(
+        quantile.argument, quantile.clamp.step, edges, fraction.numerator, fraction.denominator, quantile.bins
+    )
 
 
 class _Place(Protocol):

@@ -16,6 +16,7 @@ from dpquery.privacy.measure import (
     HistogramMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
+    QuantileMeasurement,
     SquaresMeasurement,
     SumMeasurement,
     ValuesMeasurement,
@@ -50,7 +51,8 @@ def _one_owner(measurement: Measurement, bounds: ContributionBounds) -> Sensitiv
 
     L1 = min(K, G Kg); Linf = min(K, Kg); the squares are largest when whole groups are full: with q full groups and
     r rows in one more, L2^2 = q Kg^2 + r^2. Bins and values part a group's rows without adding any, so the same holds
-    over them; of pairs, as many are kept as of rows.
+    over them; of pairs, as many are kept as of rows. Of a quantile's scores each moves by at most its weight per row;
+    one of a cell is selected, so that norms are over the cells, each with its score that moves most.
     Numbers with at least t rows: the number itself, in each group where it has t, so in min(G, K / t) groups. Numbers
     by their rows: the number itself, once.
     """
@@ -62,6 +64,8 @@ def _one_owner(measurement: Measurement, bounds: ContributionBounds) -> Sensitiv
             return Sensitivity(groups, groups, 1).scaled(measurement.largest)
         case SumMeasurement() | SquaresMeasurement():
             return _rows(bounds).scaled(measurement.largest)
+        case QuantileMeasurement():
+            return _rows(bounds).scaled(measurement.row_weight)
         case DistinctMeasurement():
             groups = min(bounds.max_rows, bounds.max_groups)
             return Sensitivity(groups, groups, 1)
@@ -108,8 +112,8 @@ def _dual_greedy(measurement: Measurement, capacity: int, cells: int) -> Sensiti
             each = measurement.capacity
         case ValuesMeasurement():
             each = VALUE_CAPACITY
-        case SquaresMeasurement():
-            broken("rows with two owners have no sum of squares")
+        case SquaresMeasurement() | QuantileMeasurement():
+            broken("rows with two owners have no sum of squares, and no selected quantiles")
         case _:
             assert_never(measurement)
     places = cells * measurement.width

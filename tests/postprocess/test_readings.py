@@ -14,15 +14,18 @@ from planning import POLICY, asking, priced_plan, small_catalog
 from dpquery import histograms
 from dpquery.describe import caveats, columns, expected_half_width
 from dpquery.documents import ValueColumn
-from dpquery.noise.sampler import add_noise
+from dpquery.engines.one_owner import scores
+from dpquery.measuring import with_noise
 from dpquery.plan.expressions import ColumnRef
 from dpquery.plan.query import Aggregate, Average, CountPairs, CountRows, CountValues, Quantile, Variance
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
 from dpquery.postprocess import estimates, values_threshold
 from dpquery.privacy.measure import (
+    EXTREMES,
     CountMeasurement,
     HistogramMeasurement,
+    QuantileMeasurement,
     SquaresMeasurement,
     SumMeasurement,
     ValuesMeasurement,
@@ -54,6 +57,9 @@ def exact_parts(plan: PrivacyPlan, talk: NDArray[np.int64]) -> list[NDArray[np.i
         match part.measurement:
             case HistogramMeasurement(edges=edges):
                 exact = np.histogram(np.clip(talk, edges[0], edges[-1] - 1), np.array(edges))[0]
+            case QuantileMeasurement(edges=edges):
+                rows = np.histogram(np.clip(talk, edges[0], edges[-1] - 1), np.array(edges))[0]
+                exact = scores(rows[None, :], part.measurement)[0]
             case SumMeasurement(centre=centre):
                 exact = np.array([(talk - centre).sum()])
             case SquaresMeasurement(centre=centre):
@@ -76,10 +82,7 @@ def calls(rows: int, seed: int = 1) -> NDArray[np.int64]:
 
 def released(plan: PrivacyPlan, exact: list[NDArray[np.int64]], draws: int) -> list[NDArray[np.int64]]:
     """Noisy parts, with a cell for each of many independent releases."""
-    return [
-        add_noise(part.mechanism, part.scale, np.repeat(array, draws, axis=0))
-        for part, array in zip(plan.parts, exact, strict=True)
-    ]
+    return [with_noise(part, np.repeat(array, draws, axis=0)) for part, array in zip(plan.parts, exact, strict=True)]
 
 
 VARIANCES = [Variance(TALK, RANGE, "log", sample, root) for sample in (False, True) for root in (False, True)]
@@ -126,7 +129,7 @@ def test_few_values_have_a_bin_each_and_exact_quantiles() -> None:
         plan = plan_of(sql, *aggregates, Variance(TALK, FEW))
         found = estimates(plan, exact_parts(plan, scores))
         for aggregate, estimate in zip(aggregates, found, strict=False):
-            asked = histograms.EXTREMES.get(aggregate.fraction, aggregate.fraction)
+            asked = EXTREMES.get(aggregate.fraction, aggregate.fraction)
             assert estimate.value[0] == np.quantile(scores, asked, method="inverted_cdf")
         assert found[-1].value[0] == pytest.approx(scores.var(), rel=1e-9)
 
@@ -158,7 +161,7 @@ def test_intervals_of_quantiles_hold_the_quantile(
         plan = plan_of(sql, *aggregates, epsilon=epsilon, gaussian=gaussian)
         found = estimates(plan, released(plan, exact_parts(plan, talk), DRAWS), confidence)
         for aggregate, estimate in zip(aggregates, found, strict=True):
-            true = float(np.quantile(talk, histograms.EXTREMES.get(aggregate.fraction, aggregate.fraction)))
+            true = float(np.quantile(talk, EXTREMES.get(aggregate.fraction, aggregate.fraction)))
             assert covered(estimate, true) >= confidence - slack(confidence)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_rows import prepare
 from planning import POLICY, asking, priced_plan, small_catalog
-from small_calls import NUMBERS, PARTIES, alike, assert_claims_hold, call_row, call_rows, in_memory
+from small_calls import NUMBERS, PARTIES, alike, assert_claims_hold, call_row, call_rows, changes, in_memory
 
 from dpquery.bounding.codes import VALUE_MAX
 from dpquery.errors import InternalError, QueryRefused
@@ -34,7 +34,13 @@ from dpquery.plan.query import (
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
 from dpquery.privacy.calibrate import PrivacyPlan
-from dpquery.privacy.measure import SQUARE_MAX, HistogramMeasurement, SquaresMeasurement, SumMeasurement
+from dpquery.privacy.measure import (
+    SQUARE_MAX,
+    HistogramMeasurement,
+    QuantileMeasurement,
+    SquaresMeasurement,
+    SumMeasurement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,7 +211,7 @@ def test_the_claim_is_attained(
 
 def assert_attained(plan: PrivacyPlan, rows: list[dict[str, object]], con: duckdb.DuckDBPyConnection) -> None:
     table = in_memory(con, rows)
-    change = np.abs(table.exact(plan)[0] - table.without(0, PARTIES).exact(plan)[0])
+    change = changes(plan.parts[0], table.exact(plan)[0], table.without(0, PARTIES).exact(plan)[0])
     claimed = plan.parts[0].sensitivity
     assert (change.sum(), (change**2).sum(), change.max()) == (claimed.l1, claimed.l2_squared, claimed.linf)
 
@@ -322,9 +328,11 @@ def test_the_loss_is_shared_by_the_error_of_each_answer() -> None:
                 rows.append(part.scale * width**0.5 / 2)
             case SumMeasurement(largest=largest) | SquaresMeasurement(largest=largest):
                 rows.append(part.scale / largest)
+            case QuantileMeasurement(whole=whole):
+                rows.append(part.scale / whole)
             case _:
                 rows.append(part.scale)
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert max(rows) < 3 * min(rows)
 
 
@@ -341,10 +349,12 @@ def test_everything_of_one_expression_is_read_off_one_histogram() -> None:
         "quantile",
     ]
     one = priced_plan(asking(INBOUND, CATALOG, *READ_OFF_VALUES[:4]), CATALOG)
-    # One owner: squares, the centred sum and the rows, shared by mean and variance, and one histogram.
+    # One owner: squares, the centred sum and the rows, shared by mean and variance; the median is selected, and one
+    # histogram has its interval and the extreme.
     assert sorted(type(part.measurement).__name__ for part in one.parts) == [
         "CountMeasurement",
         "HistogramMeasurement",
+        "QuantileMeasurement",
         "SquaresMeasurement",
         "SumMeasurement",
     ]
@@ -359,11 +369,11 @@ def test_bins_are_finer_where_a_number_has_fewer_rows() -> None:
         catalog = small_catalog(parse_policy(text))
         for sql in (INBOUND, ALL):
             plan = priced_plan(asking(sql, catalog, Quantile(TALK, wide, 0.5, "log")), catalog)
-            measurement = plan.parts[0].measurement
+            measurement = plan.parts[-1].measurement
             assert isinstance(measurement, HistogramMeasurement)
             if sql == INBOUND:
                 widths.append(measurement.width)
-                assert plan.parts[0].sensitivity.l1 == rows
+                assert plan.parts[-1].sensitivity.l1 == rows
             else:
                 assert plan.parts[0].sensitivity.l1 == measurement.width * measurement.capacity
     assert widths[0] > 3 * widths[1] > 30

@@ -92,10 +92,10 @@ def test_a_smaller_scale_does_not_verify() -> None:
 
 def test_a_release_has_the_planned_distribution() -> None:
     """The noise that is added has the planned scale: within 3 % over many draws, far from half or twice."""
-    from dpquery.noise.sampler import add_noise
+    from dpquery.measuring import with_noise
     from dpquery.noise.tails import standard_deviation
 
     for sql in QUERIES[:3]:
         for part in priced(sql, CATALOG).parts:
-            drawn = add_noise(part.mechanism, part.scale, np.zeros(50_000, np.int64))
+            drawn = with_noise(part, np.zeros(50_000, np.int64))
             assert math.isclose(drawn.std(), standard_deviation(part.mechanism, part.scale), rel_tol=0.03)

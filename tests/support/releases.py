@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpquery.answer import answer
-from dpquery.noise.sampler import add_noise
+from dpquery.measuring import with_noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +28,7 @@ SHAPES = {
 
 def redrawn(release: Release, exact: Sequence[np.ndarray], release_id: str) -> Release:
     """The release of other exact values, with noise of its own: what the session makes, over tables of our making."""
-    noisy = [
-        add_noise(part.mechanism, part.scale, values.astype(np.int64))
-        for part, values in zip(release.plan.parts, exact, strict=True)
-    ]
+    noisy = [with_noise(part, values.astype(np.int64)) for part, values in zip(release.plan.parts, exact, strict=True)]
     return replace(release, answer=answer(release.plan, noisy), release_id=release_id)
 
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from memory_rows import MemoryRows
 from planning import CELLS
 
+from dpquery.privacy.measure import QuantileMeasurement
+
 if TYPE_CHECKING:
     import duckdb
+    from numpy.typing import NDArray
 
-    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
 
 PARTIES = ("caller", "callee")
 NUMBERS = 7
@@ -80,10 +83,20 @@ def assert_claims_hold(plan: PrivacyPlan, rows: MemoryRows, number: int) -> None
     """Every part moves within its L1, L2 and Linf."""
     before, after = rows.exact(plan), rows.without(number, PARTIES).exact(plan)
     for part, full, less in zip(plan.parts, before, after, strict=True):
-        change = np.abs(full - less).astype(object)
+        change = changes(part, full, less)
         assert change.sum() <= part.sensitivity.l1
         assert (change**2).sum() <= part.sensitivity.l2_squared
         assert change.max(initial=0) <= part.sensitivity.linf
+
+
+def changes(part: CalibratedMeasurement, full: NDArray[np.int64], less: NDArray[np.int64]) -> NDArray[np.object_]:
+    """How far each integer moves; of the scores that a selection is made from, the one of each cell that moves most."""
+    assert full.shape == less.shape
+    change = np.abs(full - less)
+    if isinstance(part.measurement, QuantileMeasurement):
+        change = change.max(axis=1)
+    moved: NDArray[np.object_] = change.astype(object)
+    return moved
 
 
 def alike(count: int, caller: int, callee: int, **values: object) -> list[dict[str, object]]:
