@@ -235,8 +235,9 @@ def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
         )
     for index, part in enumerate(plan.parts):
         match part.measurement:
-            case HistogramMeasurement(width=width):
-                found.append(_read_off(plan, index, width))
+            case HistogramMeasurement(width=width, edges=edges):
+                if plan.bounded.rule == "dual-greedy" or edges[-1] - edges[0] > width:
+                    found.append(_read_off(plan, index, width))
             case DistinctMeasurement(party=party):
                 found.append(f"COUNT(DISTINCT {party}) counts protected numbers; public and withheld ones are left out")
             case PairsMeasurement(parties=parties):
