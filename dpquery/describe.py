@@ -243,8 +243,9 @@ def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
         )
     for index, part in enumerate(plan.parts):
         match part.measurement:
-            case HistogramMeasurement(width=width):
-                found.append(_read_off(plan, index, width))
+            case HistogramMeasurement(width=width, edges=edges):
+                if plan.bounded.rule == "dual-greedy" or edges[-1] - edges[0] > width:
+                    found.append(_read_off(plan, index, width))
             case QuantileMeasurement(candidates=candidates):
                 found.append(
                     f"quantiles over rows with one owner are selected from {candidates} bins, by {part.mechanism}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpquery.plan.query import RequestedBounds
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,15 +26,25 @@ class DemoQuery:
     sql: str
     params: Mapping[str, Any] = field(default_factory=dict)
     plain: str | None = None
-    """The same in DuckDB over the store's own tables, where it must be written differently."""
+    """The same in DuckDB over the store's own tables, where it is written differently."""
+    bounds: RequestedBounds = field(default_factory=RequestedBounds)
+    """Smaller contribution bounds than the policy's."""
     bounding: str = ""
-    error: float | None = None
-    """Relative error at epsilon 1 and 10^6 rows."""
+    error: float = 0.0
+    """Relative error at epsilon 1 and 10^6 rows, averaged over the groups of the worst column and over draws."""
+    median_error: float = 0.0
+    """The same in the median group: what most groups are like where a few small ones make the average large."""
     help: str = ""
-    """What would make the answer better."""
+    """What would make a poor answer better."""
+    instead: str | None = None
+    """SQL that does, for the same purpose."""
+    instead_plain: str | None = None
+    """`instead` in DuckDB, where it must be written differently."""
+    instead_error: float | None = None
+    """Average relative error of `instead`."""
 
 
 def demo_queries() -> tuple[DemoQuery, ...]:
     """Every query of the file, in order."""
     listed: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["query"]
-    return tuple(DemoQuery(**entry) for entry in listed)
+    return tuple(DemoQuery(**entry | {"bounds": RequestedBounds(**entry.get("bounds", {}))}) for entry in listed)

@@ -89,6 +89,8 @@ def value_range(expression: Expression, bounds: Mapping[str, ValueRange]) -> Val
             return _union([value_range(item, bounds) for item in items if not _is_null(item)])
         case Function(name=name, arguments=arguments) if name in FIXED_RANGES:
             return FIXED_RANGES[name]
+        case Function(name=name, arguments=(truth, *_)) if name.startswith("cast_") and truth.type == "boolean":
+            return _whole(0, 1)
         case Function(name="least" | "greatest" as name, arguments=arguments):
             return _extreme(name, [(a, value_range(a, bounds)) for a in arguments if not _is_null(a)])
         case Function(name="round" | "trunc" as name, arguments=(number, *places)):

@@ -13,8 +13,9 @@ from dpquery.plan.relations import PerNumber, leaves
 
 if TYPE_CHECKING:
     from dpquery.plan.catalog import Catalog, NamedTable
-    from dpquery.plan.keys import GroupKey
+    from dpquery.plan.expressions import Expression
     from dpquery.plan.query import LogicalPlan
+    from dpquery.plan.relations import Relation
 
 Rule = Literal["one-owner", "dual-greedy"]
 
@@ -113,16 +114,16 @@ def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> Contribution
     if not logical.keys:
         rows = _at_most(asked.max_rows, declared.ungrouped.max_rows, "max_rows")
         return ContributionBounds(rows, 1, rows)
-    names = {name for key in logical.keys for name in _key_names(key)}
+    names = {name for key in logical.keys for name in _key_names(key.expression, logical.relation)}
     entry = next((e for e in declared.by_key if set(e.keys) <= names), declared.grouped)
     per_group = entry.max_rows_per_group or declared.grouped.max_rows_per_group
     ensure(per_group is not None, "grouped bounds have max_rows_per_group")
     per_group = _at_most(asked.max_rows_per_group, per_group or 1, "max_rows_per_group")
     groups = _groups(logical, entry.max_groups or declared.grouped.max_groups)
     groups = _at_most(asked.max_groups, groups, "max_groups")
-    rows = entry.max_rows or declared.grouped.max_rows or groups * per_group
-    # A by_key entry that allows more in one group than `grouped` allows in all means the larger of the two.
-    rows = _at_most(asked.max_rows, max(rows, per_group), "max_rows")
+    # An entry that allows more in one group than `grouped`, which it inherits, does in all means the larger of the two.
+    rows = entry.max_rows or max(declared.grouped.max_rows or groups * per_group, per_group)
+    rows = _at_most(asked.max_rows, rows, "max_rows")
     if rule == "dual-greedy":
         return ContributionBounds(logical.cells * per_group, logical.cells, per_group)
     return ContributionBounds(rows, groups, min(per_group, rows))
@@ -143,15 +144,14 @@ def _groups(logical: LogicalPlan, declared: int | None) -> int:
     return declared
 
 
-def _key_names(key: GroupKey) -> set[str]:
-    """Names under which by_key may mean this key; a day made from the time is `day`."""
-    match key.expression:
-        case ColumnRef(name=name):
-            return {name}
-        case TimeTruncation(unit="day", item=item):
-            return {"day", *columns_in(item)}
-        case expression:
-            return set(columns_in(expression))
+def _key_names(expression: Expression, relation: Relation) -> set[str]:
+    """Names under which by_key may mean a key: a day made from the time is `day`, keys of rows per number their own."""
+    if isinstance(relation, PerNumber):
+        inner = dict(relation.keys)
+        found = [(inner.get(name), name) for name in columns_in(expression)]
+        return {n for made, name in found for n in (_key_names(made, relation.source) if made else {name})}
+    day = {"day"} if isinstance(expression, TimeTruncation) and expression.unit == "day" else set()
+    return day | set(columns_in(expression))
 
 
 def _at_most(asked: int | None, allowed: int, name: str) -> int:

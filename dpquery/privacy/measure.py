@@ -304,9 +304,9 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
             low, high = grid_bounds(clamp)
             return Reading("sum", (place(SumMeasurement(argument, clamp.step, low, high, 0, per_group)),))
         case Average(argument=argument, clamp=clamp, bins=bins):
-            if plan.rule == "dual-greedy":
-                return Reading("histogram mean", (place(_histogram(argument, clamp, bins, plan)),))
             low, high = grid_bounds(clamp)
+            if plan.rule == "dual-greedy" or _two_values(low, high):
+                return Reading("histogram mean", (place(_histogram(argument, clamp, bins, plan)),))
             centred = SumMeasurement(argument, clamp.step, low, high, (low + high) // 2, per_group=False)
             return Reading("mean", (place(centred), place(_rows_with(argument))))
         case Variance(argument=argument, clamp=clamp, bins=bins):
@@ -332,6 +332,15 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
             return Reading("count", (place(NumbersMeasurement(at_least, by_rows)),))
         case _:
             assert_never(aggregate)
+
+
+def _two_values(low: int, high: int) -> bool:
+    """Whether a mean is a share of rows, as of CASE WHEN ... THEN 1 ELSE 0 END.
+
+    A row is in one of two bins, so with one owner both together move by no more than a count does, while a sum beside a
+    count moves twice as much. Two bins hold the mean exactly.
+    """
+    return high - low == 1
 
 
 def _rows_with(argument: Expression) -> CountMeasurement:

@@ -82,11 +82,11 @@ def error_kinds() -> list[type[dpquery.DpqueryError]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["policy.md", "errors.md", "functions.md"])
+@pytest.mark.parametrize("name", ["policy.md", "errors.md", "functions.md", "queries.md"])
 def test_generated_parts_are_up_to_date(name: str) -> None:
     """To renew: python docs/generate.py"""
     found = generator()
-    assert set(found.GENERATED) == {"policy.md", "errors.md", "functions.md"}
+    assert set(found.GENERATED) == {"policy.md", "errors.md", "functions.md", "queries.md"}
     assert found.renewed(DOCS / name) == text_of(name)
 
 

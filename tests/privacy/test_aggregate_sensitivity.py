@@ -33,6 +33,7 @@ from dpquery.plan.query import (
 )
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
+from dpquery.postprocess import estimates
 from dpquery.privacy.calibrate import PrivacyPlan
 from dpquery.privacy.measure import (
     SQUARE_MAX,
@@ -56,6 +57,7 @@ VOICE = Case(
     ((Comparison("=", ColumnRef("service", "text"), Value("voice", "text")), Value(1, "integer")),), None, "integer"
 )
 """What FILTER (WHERE service = 'voice') makes of a count."""
+SHARE = replace(VOICE, default=Value(0, "integer"))
 
 ALL = "SELECT COUNT(*) FROM calls"
 INBOUND = "SELECT COUNT(*) FROM calls WHERE direction <> 'p2p'"
@@ -71,6 +73,7 @@ READ_OFF_VALUES: tuple[Aggregate, ...] = (
     Quantile(TALK, TALK_RANGE, 1.0, "log"),
     Variance(SCORE, SCORE_RANGE),
     Quantile(COST, COST_RANGE, 0.9),
+    Average(SHARE, ValueRange(0, 1, 1.0)),
 )
 PAIRS: tuple[Aggregate, ...] = (CountPairs(("caller", "callee")), CountPairs(("callee", "caller"), VOICE))
 VALUES: tuple[Aggregate, ...] = (
@@ -358,6 +361,18 @@ def test_everything_of_one_expression_is_read_off_one_histogram() -> None:
         "SquaresMeasurement",
         "SumMeasurement",
     ]
+
+
+def test_a_share_of_rows_costs_what_a_count_costs() -> None:
+    """One owner: each row is in one of two bins. A sum beside a count would move twice as much in all."""
+    share = Average(SHARE, ValueRange(0, 1, 1.0))
+    for sql in (INBOUND, INBOUND_BY_SERVICE):
+        plan, count = (priced_plan(asking(sql, CATALOG, one), CATALOG) for one in (share, CountRows()))
+        assert [part.sensitivity for part in plan.parts] == [part.sensitivity for part in count.parts]
+        assert plan.parts[0].scale == count.parts[0].scale
+    rows = np.array([[30, 10], [0, 5], [7, 0]])
+    found = estimates(priced_plan(asking(INBOUND, CATALOG, share), CATALOG, epsilon=1e4), [rows])[0]
+    assert found.value.tolist() == [0.25, 1.0, 0.0]
 
 
 def test_bins_are_finer_where_a_number_has_fewer_rows() -> None:

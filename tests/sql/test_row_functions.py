@@ -23,6 +23,7 @@ from dpquery.plan.expressions import (
     NUMERIC,
     Arithmetic,
     ColumnRef,
+    Comparison,
     Expression,
     Function,
     TimeTruncation,
@@ -265,6 +266,10 @@ RANGED_EXPRESSIONS: list[Expression] = [
     *(Function(name, (A, C), "decimal") for name in ("least", "greatest")),
     *(Function(name, (A,), "integer") for name in sorted(RANGED) if name.startswith("cast_") and "decimal" not in name),
     *(Function(name, (C,), "integer") for name in sorted(RANGED) if name.startswith("cast_") and "decimal" not in name),
+    *(
+        Function(name, (Comparison(">", A, whole(3)),), "decimal")
+        for name in ("cast_utinyint", "cast_bigint", "cast_double")
+    ),
     *(Function("cast_decimal", (C, whole(9), whole(n)), "decimal") for n in (0, 1, 3)),
 ]
 
@@ -317,6 +322,7 @@ def test_parts_of_times_keep_to_their_ranges(moment: Any) -> None:
         ("round(cost)", 0, 4, 1.0),
         ("hour(start_ts)", 0, 23, 1.0),
         ("CAST(cost AS INTEGER)", 0, 4, 1.0),
+        ("CAST(talk_s > 20 AS INTEGER)", 0, 1, 1.0),
     ],
 )
 def test_ranges_of_what_analysts_write(source: str, low: float, high: float, grid: float) -> None:

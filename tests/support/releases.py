@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dpquery.answer import answer
+from dpquery.engines.one_owner import scores
 from dpquery.measuring import with_noise
+from dpquery.privacy.measure import QuantileMeasurement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from dpquery.privacy.measure import Measurement
     from dpquery.release import Release
 
 SHAPES = {
@@ -26,7 +31,7 @@ SHAPES = {
 }
 
 
-def redrawn(release: Release, exact: Sequence[np.ndarray], release_id: str) -> Release:
+def redrawn(release: Release, exact: Sequence[NDArray[Any]], release_id: str) -> Release:
     """The release of other exact values, with noise of its own: what the session makes, over tables of our making."""
     noisy = [with_noise(part, values.astype(np.int64)) for part, values in zip(release.plan.parts, exact, strict=True)]
     return replace(release, answer=answer(release.plan, noisy), release_id=release_id)
@@ -35,6 +40,10 @@ def redrawn(release: Release, exact: Sequence[np.ndarray], release_id: str) -> R
 def plenty(release: Release, release_id: str) -> Release:
     """A release of so many rows that its noise is small beside them."""
     cells = release.plan.bounded.cells
-    return redrawn(
-        release, [np.full((cells, part.measurement.width), 10**7) for part in release.plan.parts], release_id
-    )
+    return redrawn(release, [_plenty(part.measurement, cells) for part in release.plan.parts], release_id)
+
+
+def _plenty(measurement: Measurement, cells: int) -> NDArray[np.int64]:
+    if isinstance(measurement, QuantileMeasurement):
+        return scores(np.full((cells, measurement.candidates), 10**7, np.int64), measurement)
+    return np.full((cells, measurement.width), 10**7, np.int64)
