@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dpquery import describe, record
+from dpquery import arguments, describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
 from dpquery.answer import answer
@@ -32,7 +31,7 @@ from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.outputs import OUTPUTS_MAX
-from dpquery.sql.parameters import parameters
+from dpquery.sql.parameters import EXAMPLE, parameters
 from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
 from dpquery.store.private_files import refuse_shared
@@ -40,6 +39,7 @@ from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -62,7 +62,9 @@ def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
 
     Raises StoreError or LedgerError if they cannot be opened, NotAllowed if the policy says so.
     """
-    store = open_store(Path(folder))
+    analyst = arguments.text(analyst, "analyst", example='analyst="ana"')
+    purpose = arguments.text(purpose, "purpose", example='purpose="network_planning"')
+    store = open_store(arguments.path(folder, "the store's folder", example='connect("store", ...)'))
     refuse_shared(steward_key_path(store.folder), "the steward's key")
     check_analyst(store.policy, analyst)
     check_purpose(store.policy, analyst, purpose)
@@ -92,13 +94,13 @@ class Session:
 
         `params` are the values of `:name` or `$name` in the text, as Python values: they take the place of literals.
         """
-        if not isinstance(text, str):
-            raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
-        return self._query(text, None, parameters(params or {}))
+        text = arguments.text(text, "a query", example='db.sql("SELECT COUNT(*) FROM calls")')
+        given = {} if params is None else arguments.mapping(params, "params", example=EXAMPLE)
+        return self._query(text, None, parameters(given))
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
-        return TableRequest(name, self._query)
+        return TableRequest(arguments.text(name, "a table", example='db.table("calls")'), self._query)
 
     def tables(self) -> TablesDocument:
         """Tables and columns that this store's policy names."""
@@ -201,6 +203,9 @@ class Query:
         """
         if within is not None and epsilon is not None:
             raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
+        fresh = arguments.flag(fresh, "fresh")
+        if request_id is not None:
+            request_id = arguments.identifier(request_id, "request_id", example='request_id="weekly-report-7"')
         self._refresh()
         nano = self._nano(epsilon) if within is None else self._nano_within(within)
         versions = self._versions()
@@ -283,7 +288,9 @@ class Query:
     def _nano(self, epsilon: float | None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
         limits = self.session.store.policy.limits
-        asked = limits.epsilon_default if epsilon is None else _number(epsilon, "epsilon")
+        asked = (
+            limits.epsilon_default if epsilon is None else arguments.number(epsilon, "epsilon", example="epsilon=0.5")
+        )
         most = limits.epsilon_max
         if not 0.0 < asked <= most:  # also refuses NaN
             raise BudgetRefused(
@@ -303,7 +310,7 @@ class Query:
 
     def _nano_within(self, within: float) -> int:
         """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
-        _number(within, "within")
+        within = arguments.number(within, "within", example="within=100")
         largest = self._nano(self.session.store.policy.limits.epsilon_max)
         if not within > 0.0 or self._reach(largest) > within:
             reach = self._reach(largest)
@@ -398,12 +405,6 @@ class Query:
             versions=describe.versions_in_use(),
             warnings=describe.caveats(plan),
         )
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError("DPQ-002", f"{name} is a number", fix=f"{name}=0.5")
-    return value
 
 
 def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:

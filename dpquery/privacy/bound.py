@@ -160,7 +160,7 @@ def _at_most(asked: int | None, allowed: int, name: str) -> int:
     if not 1 <= asked <= allowed:
         raise QueryRefused(
             "DPQ-117",
-            f"{name} = {asked} is not within 1 and the policy's {allowed}",
+            f"{name} = {asked if abs(asked) < 10**9 else 'that'} is not within 1 and the policy's {allowed}",
             fix=f"ask for {name} = {allowed} or less",
         )
     return asked
