@@ -31,6 +31,7 @@ from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
+from dpquery.sql.key_values import KeyValues, key_values
 from dpquery.sql.outputs import OUTPUTS_MAX
 from dpquery.sql.parameters import parameters
 from dpquery.sql.resolve import resolve
@@ -96,6 +97,16 @@ class Session:
             raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
         return self._query(text, None, parameters(params or {}))
 
+    def key_values(self, text: str, params: Mapping[str, Constant] | None = None) -> KeyValues | None:
+        """The declared values that `SELECT DISTINCT key FROM ...` asks for; None for any other text. Free.
+
+        They are all there can be, and no row is read to find them. QueryRefused for what cannot be a key.
+        """
+        found = key_values(text, self.catalog, sensitive_allowed=self._sensitive(), parameters=parameters(params or {}))
+        for table in () if found is None else found.tables:
+            check_table(self.store.policy, self.purpose, table)
+        return found
+
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
         return TableRequest(name, self._query)
@@ -121,14 +132,17 @@ class Session:
         self.close()
 
     def _query(self, text: str, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None) -> Query:
-        allowed = frozenset(self.store.policy.purposes[self.purpose].sensitive)
         logical = resolve(
-            text, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds, parameters=values or {}
+            text, self.catalog, sensitive_allowed=self._sensitive(), requested_bounds=bounds, parameters=values or {}
         )
         for table in dict.fromkeys((logical.table, *tables_of(logical.relation))):
             check_table(self.store.policy, self.purpose, table)
         bound(logical, self.catalog)  # refuses what no epsilon could answer
         return Query(self, logical)
+
+    def _sensitive(self) -> frozenset[str]:
+        """The sensitive columns that the purpose may use."""
+        return frozenset(self.store.policy.purposes[self.purpose].sensitive)
 
 
 @dataclass(frozen=True, slots=True)
