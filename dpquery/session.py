@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,7 @@ from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
-from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
+from dpquery.errors import BudgetRefused, DpqueryError, StoreError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
@@ -40,7 +41,7 @@ from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -230,17 +231,18 @@ class Query:
             charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
         except OverBudget as refused:
             raise over_budget(refused, plan) from None
-        if charged.payload is not None:
-            kept, noisy = record.unpack(charged.payload, plan)
-            return self._release(kept, noisy, versions, charged, "repeated")
-        try:
-            rows = stored_rows(self.session.store, self.session.catalog, plan)
-            payload = ledger.record(charged, record.pack(*measured(plan, rows)))
-        except BaseException:
-            ledger.fail(charged)
-            raise
-        kept, noisy = record.unpack(payload, plan)
-        return self._release(kept, noisy, versions, charged, "released")
+        with _after(charged, describe.cost(plan, ()).epsilon):
+            if charged.payload is not None:
+                kept, noisy = record.unpack(charged.payload, plan)
+                return self._release(kept, noisy, versions, charged, "repeated")
+            try:
+                rows = stored_rows(self.session.store, self.session.catalog, plan)
+                payload = ledger.record(charged, record.pack(*measured(plan, rows)))
+            except BaseException:
+                ledger.fail(charged)
+                raise
+            kept, noisy = record.unpack(payload, plan)
+            return self._release(kept, noisy, versions, charged, "released")
 
     def _refresh(self) -> None:
         """Read what was ingested since; StoreError if the policy changed: the old one checked this query."""
@@ -412,6 +414,17 @@ class Query:
             versions=describe.versions_in_use(),
             warnings=describe.caveats(plan),
         )
+
+
+@contextmanager
+def _after(charged: Charged, price: float) -> Iterator[None]:
+    """Errors within say what has been spent: a charge stands, whatever happens next."""
+    try:
+        yield
+    except DpqueryError as error:
+        paid = charged.fresh or any(pair.new for pair in charged.charges)
+        error.spent = price if paid else 0.0
+        raise
 
 
 def _number(value: object, name: str) -> float:
