@@ -56,6 +56,8 @@ def key_values(
     if len(plan.keys) != 1 or any(ordering.output != 0 for ordering in plan.order):
         return None
     (key,) = plan.keys
+    if not key.declared:
+        return None  # only rows know its values: that is a query, and priced
     values = key.values
     for ordering in plan.order:
         known = sorted((v for v in values if v is not None), reverse=ordering.descending)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from planning import small_catalog
+from planning import POLICY, small_catalog
 
 from dpquery.errors import QueryRefused
 from dpquery.plan.query import LogicalPlan
+from dpquery.policy import parse_policy
 from dpquery.sql.key_values import key_values
 from dpquery.sql.resolve import resolve
 
@@ -123,6 +124,15 @@ def test_the_choices_of_a_filter_are_the_declared_keys(sql: str, name: str, valu
 )
 def test_a_text_that_asks_for_more_is_a_query(sql: str) -> None:
     assert key_values(sql, CATALOG) is None
+
+
+def test_values_that_only_rows_know_are_no_choices() -> None:
+    """Not even where groups may be selected from the rows: that reads them, and costs."""
+    policy = parse_policy(POLICY + "\nmin_people = 15\n")
+    sql = "SELECT DISTINCT free_text FROM calls WHERE direction = 'inbound'"
+    with pytest.raises(QueryRefused, match="DPQ-107"):
+        key_values(sql, CATALOG)
+    assert key_values(sql, small_catalog(policy)) is None
 
 
 @pytest.mark.parametrize(
