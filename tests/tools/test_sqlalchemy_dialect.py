@@ -100,6 +100,8 @@ def test_a_purposes_tables_are_the_ones_it_may_read(made: MadeStore) -> None:
     policy.chmod(0o600)
     engine = sa.create_engine(url_of(made))
     assert sa.inspect(engine).get_table_names() == ["subscribers"]
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError, match="DPQ-305"):
+        connection.exec_driver_sql("SELECT DISTINCT service FROM calls")
     engine.dispose()
 
 
