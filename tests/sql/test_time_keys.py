@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning import small_catalog
 
@@ -28,6 +28,7 @@ def time_ranges(draw: st.DrawFn) -> TimeRange:
     return TimeRange(start, start + length * MINUTE)
 
 
+@settings(max_examples=60, deadline=None)
 @given(time_range=time_ranges())
 def test_keys_are_the_values_within_the_range(time_range: TimeRange) -> None:
     con = duckdb.connect(":memory:")
