@@ -28,7 +28,7 @@ def time_ranges(draw: st.DrawFn) -> TimeRange:
     return TimeRange(start, start + length * MINUTE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(time_range=time_ranges())
 def test_keys_are_the_values_within_the_range(time_range: TimeRange) -> None:
     con = duckdb.connect(":memory:")
