@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dpquery.computed import computed, passes
 from dpquery.describe import column_names
 from dpquery.intervals import CONFIDENCE
 from dpquery.plan.query import aggregate_column, group_values, key_column
-from dpquery.postprocess import estimates
+from dpquery.postprocess import estimates, linear_noises
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -50,15 +51,23 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: fl
         found = tuple(own.within(other) for own, other in zip(found, wanted, strict=True))
     keys = {key_column(i): group_values(logical, i) for i in range(len(logical.keys))}
     values = {aggregate_column(i): estimate for i, estimate in enumerate(found)}
+    noises = {aggregate_column(i): noise for i, noise in enumerate(linear_noises(plan, noisy)) if noise is not None}
+
+    @cache
+    def at(other: float) -> Mapping[str, Estimates]:
+        return {aggregate_column(i): estimate for i, estimate in enumerate(estimates(plan, noisy, other))}
+
     columns: dict[str, list[Any]] = {}
     sorted_by: list[Sequence[Any]] = []
     for output in logical.outputs:
         if output.kind == "key":
             shown: dict[str, list[Any]] = {output.name: keys[key_column(output.index)]}
         else:
-            estimate = found[output.index]
-            if output.kind == "expression":
-                estimate = computed(logical.expressions[output.index], values, keys, confidence)
+            if output.kind == "aggregate":
+                estimate = found[output.index]
+            else:
+                expression = logical.expressions[output.index]
+                estimate = computed(expression, values, keys, noisy=noises, at=at, confidence=confidence)
             shown = _value_columns(output, estimate)
         sorted_by.append(shown[output.name])
         if not output.hidden:

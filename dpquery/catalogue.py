@@ -28,7 +28,7 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-112": Entry("types do not fit", "The two sides, or the argument, have types that do not go together."),
     "DPQ-113": Entry("parameter without value", "A placeholder was not given a value."),
     "DPQ-114": Entry("too large", "A limit on text length, nesting, outputs or cells keeps planning and answers bounded."),
-    "DPQ-115": Entry("name used twice", "Each key is named once, and each column of an answer has its own name."),
+    "DPQ-115": Entry("name used twice", "Each key is named once, and each column of an answer has its own name, of printable characters."),
     "DPQ-116": Entry("nothing left to ask", "WHERE rules out every time or key that could be returned."),
     "DPQ-117": Entry("bound beyond the policy", "A query may ask for smaller contribution bounds than the policy's, never for larger ones."),
     "DPQ-118": Entry("column not for this use", "The policy keeps this column from being a key, or from purposes that do not name it."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpquery import linear_forms
 from dpquery.errors import broken
 from dpquery.intervals import CONFIDENCE, Estimates
 from dpquery.plan.expressions import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from dpquery.linear_forms import NoisyValue
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -55,18 +58,28 @@ def computed(
     expression: Expression,
     values: Mapping[str, Estimates],
     keys: Mapping[str, Sequence[Any]],
+    *,
+    noisy: Mapping[str, NoisyValue],
+    at: Callable[[float], Mapping[str, Estimates]],
     confidence: float = CONFIDENCE,
 ) -> Estimates:
-    """The expression in every cell, with the least and the most it can be while each value is within its interval.
+    """The expression in every cell, with an interval that holds its true value at `confidence`.
 
-    `values` and `keys` hold the released columns by the names that the expression reads. With several values, each
-    interval is first widened so that all hold at once as often as one did (Bonferroni): the result covers at least as
-    often as they do. NULL (a division by zero), and an interval without end, come out as NaN.
+    `values` and `keys` hold the released columns by the names that the expression reads, `noisy` those that are the
+    truth plus one noise, and `at` gives all values with their intervals at another confidence. Sums of noises, and one
+    over another, have the interval of `linear_forms`. Of others it is the least and the most they can be while each
+    value is within its interval; with k values these are taken at 1 - (1 - confidence) / k, so that all hold at once
+    at `confidence` (Bonferroni). NULL (a division by zero), and an interval without end, come out as NaN.
     """
     read = [name for name in released_columns(expression) if name in values]
     cells = len(next(iter(values.values())).value)
-    boxes = {name: _widened(values[name], max(1, len(read)), confidence) for name in read}
+    wider = values if len(read) < 2 else at(1.0 - (1.0 - confidence) / len(read))
+    boxes = {name: _boxed(values[name], wider[name]) for name in read}
     box = _box(expression, boxes, _Cells(cells, values, keys))
+    exact = linear_forms.interval(expression, noisy, keys, confidence) if set(read) <= noisy.keys() else None
+    if exact is not None:
+        known = ~np.isnan(box.value)
+        box = Box(box.value, *(np.where(known, end, np.nan) for end in (exact.low, exact.high)))
     endless = ~(np.isfinite(box.low) & np.isfinite(box.high))
     low, high = np.where(endless, np.nan, box.low), np.where(endless, np.nan, box.high)
     return Estimates(box.value, np.minimum(low, box.value), np.maximum(high, box.value))
@@ -96,12 +109,10 @@ class _Cells:
         return found
 
 
-def _widened(estimates: Estimates, parts: int, confidence: float) -> Box:
-    """The interval at 1 - (1 - confidence) / parts: the tails of Laplace noise, never lighter than a Gaussian's."""
-    rarity = 1.0 / (1.0 - confidence)
-    factor = math.log(rarity * parts) / math.log(rarity)
-    value = estimates.value.astype(np.float64)
-    return Box(value, value - factor * (value - estimates.low), value + factor * (estimates.high - value))
+def _boxed(own: Estimates, wider: Estimates) -> Box:
+    """A value with its interval at another confidence: values stay what they are where intervals change."""
+    held = own.within(wider)
+    return Box(*(part.astype(np.float64) for part in (held.value, held.low, held.high)))
 
 
 def _box(expression: Expression, boxes: Mapping[str, Box], cells: _Cells) -> Box:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
 from dpquery.noise.conversion import epsilon_of
-from dpquery.plan.query import Average, Quantile, Sum, Variance, shown
+from dpquery.plan.expressions import Arithmetic, children
+from dpquery.plan.query import Average, Quantile, Sum, Variance, is_aggregate_column, shown
+from dpquery.plan.released import released_columns
 from dpquery.postprocess import part_half_width, values_threshold
 from dpquery.privacy.calibrate import NANO, PICO
 from dpquery.privacy.measure import (
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from dpquery.plan.catalog import NamedTable
+    from dpquery.plan.expressions import Expression
     from dpquery.plan.query import LogicalPlan, Output
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.measure import Measurement
@@ -262,11 +265,41 @@ def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
                 )
             case _:
                 continue
+    if bounded_apart(plan):
+        logical = plan.bounded.logical
+        divided = [o.name for o in logical.outputs if o.kind == "expression" and _divides(logical.expressions[o.index])]
+        found += [not_the_mean(name) for name in divided]
     quantiles = [a.fraction for a in plan.bounded.logical.aggregates if isinstance(a, Quantile)]
     for fraction, name in ((0.0, "MIN"), (1.0, "MAX")):
         if fraction in quantiles:
             found.append(f"{name} is the {EXTREMES[fraction]:.1%} quantile: the exact one is one person's value")
     return tuple(dict.fromkeys(found))
+
+
+def bounded_apart(plan: PrivacyPlan) -> bool:
+    """Whether each aggregate keeps rows of its own choice, so that two of them are not about the same rows."""
+    return plan.bounded.rule == "dual-greedy"
+
+
+def not_the_mean(name: str) -> str:
+    """What a quotient of such aggregates is not. A sum keeps the rows with large values, a count any."""
+    return (
+        f"{name} is no mean: over rows with two owners each aggregate is bounded by itself, and a sum keeps the "
+        "largest values, so that it comes out too high where rows are left out; AVG(x) is the mean, and "
+        "AVG(CASE WHEN test THEN 1 ELSE 0 END) a share"
+    )
+
+
+def _divides(expression: Expression) -> bool:
+    """Whether one aggregate is divided by another."""
+    if isinstance(expression, Arithmetic) and expression.operator == "/":
+        above, below = (
+            {name for name in released_columns(side) if is_aggregate_column(name)}
+            for side in (expression.left, expression.right)
+        )
+        if above and below and above != below:
+            return True
+    return any(_divides(part) for part in children(expression))
 
 
 def _read_off(plan: PrivacyPlan, index: int, width: int) -> str:

@@ -224,7 +224,7 @@ class RefusalDocument(_Document):
     where: Place | None
     why: str
     fix: str | None
-    spent: Literal[0] = 0
+    spent: float | None = Field(description="epsilon charged before it happened; null: see the ledger")
     exit: int
 
 

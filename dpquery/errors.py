@@ -17,6 +17,7 @@ No message may hold a phone number, a row, or anything else read from protected 
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar, Never
 
@@ -34,10 +35,15 @@ class DpqueryError(Exception):
     """What went wrong, where, why, and the line to write instead.
 
     `code` is `DPQ-` and three digits (its entry in the catalogue has the title); `why` one sentence; `fix` what to
-    write or run instead; `where` the place in the text that was read, which is kept in `source`.
+    write or run instead; `where` the place in the text that was read, which is kept in `source`. `spent` is the epsilon
+    that was charged before it happened: 0 for all that comes before a charge, None where only the ledger knows.
+
+    Its text is the same wherever it is shown: in Python, on the command line, in notebooks and tools.
     """
 
     exit_status: ClassVar[int] = 1
+    spends_nothing: ClassVar[bool] = False
+    """Whether errors of this kind come before anything is charged."""
 
     def __init__(
         self, code: str, why: str, *, fix: str | None = None, where: Span | None = None, source: str | None = None
@@ -48,48 +54,77 @@ class DpqueryError(Exception):
         self.fix = fix
         self.where = where
         self.source = source
+        self.spent: float | None = 0.0 if self.spends_nothing else None
 
     def __str__(self) -> str:
         lines = [f"{self.code}  {self.why}"]
         if self.where is not None and self.source is not None:
-            # Lines as places count them; what a terminal would act on keeps its width and does nothing.
-            line = self.source.split("\n")[self.where.line - 1]
-            text = "".join(letter if letter.isprintable() else " " for letter in line)
-            gutter = f"  {self.where.line} | "
-            carets = " " * (self.where.column - 1) + "^" * max(1, self.where.end - self.where.column)
-            lines += ["", gutter + text, " " * (len(gutter) - 2) + "| " + carets, ""]
+            lines += ["", *_underlined(self.source.split("\n")[self.where.line - 1], self.where), ""]
         if self.fix is not None:
             first, *rest = self.fix.splitlines()
             lines += [f"  fix    {first}", *(f"         {line}" for line in rest)]
-        return "\n".join(lines)
+        if self.spent is not None:
+            lines.append(f"  spent  epsilon {self.spent:g}, which stays spent" if self.spent else "  spent  nothing")
+        return "\n".join([*lines, f"  more   dpquery explain {self.code}"])
+
+
+LINE_WIDTH_MAX = 120
+"""Columns of a line of text that are shown, with a mark where it was cut."""
+
+
+def _underlined(text: str, where: Span) -> tuple[str, str]:
+    """The line of `where` with carets under it, both cut around them if the line is long."""
+    # A long line is cut some way before the carets, so that what leads to them can be read.
+    first = 0 if len(text) <= LINE_WIDTH_MAX else max(0, where.column - 1 - LINE_WIDTH_MAX // 3)
+    shown = text[first : first + LINE_WIDTH_MAX]
+    before, after = ("... " if first else "", " ..." if first + LINE_WIDTH_MAX < len(text) else "")
+    # What a terminal would obey, or draw nowhere, is shown as a mark of one column.
+    shown = "".join(sign if sign.isprintable() else " " if sign == "\t" else "?" for sign in shown)
+    start, end = where.column - 1 - first, max(where.column, where.end - 1) - first
+    blank, marked = _columns(before + shown[:start]), _columns(shown[start:end])
+    gutter = f"  {where.line} | "
+    carets = " " * blank + "^" * max(1, marked)
+    return gutter + before + shown + after, " " * (len(gutter) - 2) + "| " + carets
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes: letters of East Asia take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 class UsageError(DpqueryError):
     exit_status = 2
+    spends_nothing = True
 
 
 class PolicyError(DpqueryError):
     exit_status = 2
+    spends_nothing = True
 
 
 class QueryRefused(DpqueryError):
     exit_status = 3
+    spends_nothing = True
 
 
 class BudgetRefused(DpqueryError):
     exit_status = 4
+    spends_nothing = True
 
 
 class DataError(DpqueryError):
     exit_status = 5
+    spends_nothing = True
 
 
 class StoreError(DpqueryError):
     exit_status = 5
+    spends_nothing = True
 
 
 class NotAllowed(DpqueryError):
     exit_status = 6
+    spends_nothing = True
 
 
 class EngineError(DpqueryError):

@@ -64,21 +64,42 @@ def ratio(
     The interval holds every r with (A - r B)^2 <= z^2 Var(A - r B): a quadratic in r (Fieller, JRSS B 16, 1954).
     Where the denominator does not stand out from its noise, it is the whole of `limits` and the value their middle.
     """
-    square = deviations(confidence) ** 2
-    a = denominator**2 - square * variance_denominator
-    b = numerator * denominator - square * covariance
-    c = numerator**2 - square * variance_numerator
-    # With a > 0 the quadratic is not positive at the ratio itself, so it has roots: below 0 is rounding.
-    discriminant = np.maximum(b**2 - a * c, 0.0)
-    clear = (denominator > 0) & (a > 0)
-    safe = np.where(clear, a, 1.0)
-    root = np.sqrt(np.where(clear, discriminant, 0.0))
+    sure, least, most = fieller(
+        numerator,
+        denominator,
+        variance_numerator=variance_numerator,
+        variance_denominator=variance_denominator,
+        covariance=covariance,
+        confidence=confidence,
+    )
+    clear = (denominator > 0) & sure
     low, high = limits
     middle = np.full_like(denominator, (low + high) / 2.0)
     value = np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1.0), middle)
     value = np.clip(np.where(clear, value, middle), low, high)
     return Estimates(
         value,
-        np.minimum(np.where(clear, np.clip((b - root) / safe, low, high), low), value),
-        np.maximum(np.where(clear, np.clip((b + root) / safe, low, high), high), value),
+        np.minimum(np.where(clear, np.clip(least, low, high), low), value),
+        np.maximum(np.where(clear, np.clip(most, low, high), high), value),
     )
+
+
+def fieller(
+    numerator: NDArray[np.float64],
+    denominator: NDArray[np.float64],
+    *,
+    variance_numerator: NDArray[np.float64] | float,
+    variance_denominator: NDArray[np.float64] | float,
+    covariance: NDArray[np.float64] | float,
+    confidence: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Where the denominator stands out from its noise, and there the least and the most that the ratio can be."""
+    square = deviations(confidence) ** 2
+    a = denominator**2 - square * variance_denominator
+    b = numerator * denominator - square * covariance
+    c = numerator**2 - square * variance_numerator
+    clear = a > 0
+    safe = np.where(clear, a, 1.0)
+    # With a > 0 the quadratic is not positive at the ratio itself, so it has roots: below 0 is rounding.
+    root = np.sqrt(np.where(clear, np.maximum(b**2 - a * c, 0.0), 0.0))
+    return clear, (b - root) / safe, (b + root) / safe

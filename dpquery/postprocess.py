@@ -8,6 +8,7 @@ import numpy as np
 
 from dpquery import histograms, intervals
 from dpquery.errors import broken
+from dpquery.linear_forms import NoisyValue
 from dpquery.noise.tails import half_width, standard_deviation
 from dpquery.plan.query import Average, Quantile, Variance
 from dpquery.privacy.measure import (
@@ -66,6 +67,24 @@ def _read(
             return _values(parts[0], noisy[0], confidence)
         case _:
             assert_never(reading.kind)
+
+
+def linear_noises(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]]) -> tuple[NoisyValue | None, ...]:
+    """For each aggregate that is one noisy integer, perhaps times a grid: its value, and which noise it has.
+
+    None for everything that is computed from several noises, or read off a histogram.
+    """
+    found: list[NoisyValue | None] = []
+    for reading in plan.readings:
+        part = plan.parts[reading.parts[0]]
+        if reading.kind not in {"count", "distinct", "sum"} or part.measurement.width != 1:
+            found.append(None)
+            continue
+        grid = part.measurement.grid if isinstance(part.measurement, SumMeasurement) else 1.0
+        value = noisy[reading.parts[0]][:, 0].astype(np.float64) * grid
+        deviation = standard_deviation(part.mechanism, part.scale) * grid
+        found.append(NoisyValue(value, reading.parts[0], deviation))
+    return tuple(found)
 
 
 def part_half_width(part: CalibratedMeasurement, confidence: float = intervals.CONFIDENCE) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +16,7 @@ from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
-from dpquery.errors import BudgetRefused, StoreError, UsageError, ensure
+from dpquery.errors import BudgetRefused, DpqueryError, StoreError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
@@ -30,6 +31,7 @@ from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
+from dpquery.sql.key_values import KeyValues, key_values
 from dpquery.sql.outputs import OUTPUTS_MAX
 from dpquery.sql.parameters import EXAMPLE, parameters
 from dpquery.sql.resolve import resolve
@@ -38,7 +40,7 @@ from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -98,6 +100,16 @@ class Session:
         given = {} if params is None else arguments.mapping(params, "params", example=EXAMPLE)
         return self._query(text, None, parameters(given))
 
+    def key_values(self, text: str, params: Mapping[str, Constant] | None = None) -> KeyValues | None:
+        """The declared values that `SELECT DISTINCT key FROM ...` asks for; None for any other text. Free.
+
+        They are all there can be, and no row is read to find them. QueryRefused for what cannot be a key.
+        """
+        found = key_values(text, self.catalog, sensitive_allowed=self._sensitive(), parameters=parameters(params or {}))
+        for table in () if found is None else found.tables:
+            check_table(self.store.policy, self.purpose, table)
+        return found
+
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
         return TableRequest(arguments.text(name, "a table", example='db.table("calls")'), self._query)
@@ -123,14 +135,17 @@ class Session:
         self.close()
 
     def _query(self, text: str, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None) -> Query:
-        allowed = frozenset(self.store.policy.purposes[self.purpose].sensitive)
         logical = resolve(
-            text, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds, parameters=values or {}
+            text, self.catalog, sensitive_allowed=self._sensitive(), requested_bounds=bounds, parameters=values or {}
         )
         for table in dict.fromkeys((logical.table, *tables_of(logical.relation))):
             check_table(self.store.policy, self.purpose, table)
         bound(logical, self.catalog)  # refuses what no epsilon could answer
         return Query(self, logical)
+
+    def _sensitive(self) -> frozenset[str]:
+        """The sensitive columns that the purpose may use."""
+        return frozenset(self.store.policy.purposes[self.purpose].sensitive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +236,18 @@ class Query:
             charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
         except OverBudget as refused:
             raise over_budget(refused, plan) from None
-        if charged.payload is not None:
-            kept, noisy = record.unpack(charged.payload, plan)
-            return self._release(kept, noisy, versions, charged, "repeated")
-        try:
-            rows = stored_rows(self.session.store, self.session.catalog, plan)
-            payload = ledger.record(charged, record.pack(*measured(plan, rows)))
-        except BaseException:
-            ledger.fail(charged)
-            raise
-        kept, noisy = record.unpack(payload, plan)
-        return self._release(kept, noisy, versions, charged, "released")
+        with _after(charged, describe.cost(plan, ()).epsilon):
+            if charged.payload is not None:
+                kept, noisy = record.unpack(charged.payload, plan)
+                return self._release(kept, noisy, versions, charged, "repeated")
+            try:
+                rows = stored_rows(self.session.store, self.session.catalog, plan)
+                payload = ledger.record(charged, record.pack(*measured(plan, rows)))
+            except BaseException:
+                ledger.fail(charged)
+                raise
+            kept, noisy = record.unpack(payload, plan)
+            return self._release(kept, noisy, versions, charged, "released")
 
     def _refresh(self) -> None:
         """Read what was ingested since; StoreError if the policy changed: the old one checked this query."""
@@ -405,6 +421,17 @@ class Query:
             versions=describe.versions_in_use(),
             warnings=describe.caveats(plan),
         )
+
+
+@contextmanager
+def _after(charged: Charged, price: float) -> Iterator[None]:
+    """Errors within say what has been spent: a charge stands, whatever happens next."""
+    try:
+        yield
+    except DpqueryError as error:
+        paid = charged.fresh or any(pair.new for pair in charged.charges)
+        error.spent = price if paid else 0.0
+        raise
 
 
 def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dpquery.errors import DpqueryError
+from dpquery.errors import DpqueryError, InternalError, StoreError
 
 app = typer.Typer(
     name="dpquery",
@@ -28,7 +28,6 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard 
 INTERRUPTED = 130
 USAGE = 2
 BUG = 1
-DISK = 5
 
 
 def _version(value: bool) -> None:
@@ -192,22 +191,33 @@ def main() -> NoReturn:
         if status == INTERRUPTED:
             typer.echo("interrupted: an ingest has stored nothing, what a query was charged stays charged", err=True)
     except DpqueryError as error:
-        from dpquery.cli.output import show_error
-
-        show_error(error, json="--json" in sys.argv)
-        status = error.exit_status
+        status = _refused(error)
     except BrokenPipeError:
         sys.stderr.close()
         status = BUG
     except OSError as error:
-        typer.echo(f"DPQ-514  {error.strerror or type(error).__name__}: {error.filename or 'a file'}", err=True)
-        typer.echo("  fix    mend the folder's rights, or free disk space, and run it again", err=True)
-        status = DISK
+        why = f"{error.strerror or type(error).__name__}: {error.filename or 'a file'}"
+        status = _refused(_unforeseen(StoreError, "DPQ-514", why, "mend the folder's rights, or free disk space"))
     except Exception as error:  # noqa: BLE001 - the last stop: a bug must not print what it was holding
         place = error.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         where = f" in {place.tb_frame.f_code.co_qualname}, line {place.tb_lineno}" if place is not None else ""
-        typer.echo(f"DPQ-001  internal error: {type(error).__name__}{where}; nothing was released", err=True)
-        status = BUG
+        why = f"internal error: {type(error).__name__}{where}; nothing was released"
+        status = _refused(_unforeseen(InternalError, "DPQ-001", why, "report this"))
     sys.exit(status)
+
+
+def _refused(error: DpqueryError) -> int:
+    """Show the error; its exit status."""
+    from dpquery.cli.output import show_error
+
+    show_error(error, json="--json" in sys.argv)
+    return error.exit_status
+
+
+def _unforeseen(kind: type[DpqueryError], code: str, why: str, fix: str) -> DpqueryError:
+    """An error for what no command foresaw: nobody knows whether it came before a charge or after."""
+    error = kind(code, why, fix=fix)
+    error.spent = None
+    return error

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from dpquery.errors import DpqueryError
 
-SPENDS_NOTHING = (2, 3, 4, 6)
-"""Exit statuses of errors that come before anything is charged."""
-
 
 def note(text: str) -> None:
     """A line for people, on standard error."""
@@ -28,10 +25,6 @@ def show_error(error: DpqueryError, *, json: bool) -> None:
         note(refusal(error).model_dump_json(by_alias=True))
         return
     note(str(error))
-    if error.exit_status in SPENDS_NOTHING:
-        note("  spent  nothing")
-    if error.code in CATALOGUE:
-        note(f"  more   dpquery explain {error.code}")
 
 
 def refusal(error: DpqueryError) -> RefusalDocument:
@@ -44,6 +37,7 @@ def refusal(error: DpqueryError) -> RefusalDocument:
         where=None if where is None else Place(line=where.line, column=where.column, end=where.end),
         why=error.why,
         fix=error.fix,
+        spent=error.spent,
         exit=error.exit_status,
     )
 

@@ -106,7 +106,6 @@ FUNCTION_RENDERINGS: Mapping[str, Rendering] = {
     "epoch": _one("epoch", "time"),
     "dayname": _one("dayname", "time"),
     "monthname": _one("monthname", "time"),
-    "start_of": Rendering("date_trunc('{}', {})", ("unit", "time")),
     "last_day": _one("last_day", "time"),
     "date_diff": Rendering("date_diff('{}', {}, {})", ("unit", "time", "time")),
     "date_add": Rendering("({} + to_{}({}))", ("time", "unit", "shift"), "time"),

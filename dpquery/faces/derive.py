@@ -12,7 +12,7 @@ import numpy as np
 
 from dpquery import arguments, intervals
 from dpquery.describe import cost as cost_of
-from dpquery.describe import epsilon_of_rho, plain, upwards
+from dpquery.describe import epsilon_of_rho, not_the_mean, plain, upwards
 from dpquery.documents import Cost, DerivedColumn, DerivedDocument, Guarantee, Interval, KeyColumn, LedgerEntry
 from dpquery.errors import UsageError, broken, ensure
 from dpquery.faces.sheet import AdditiveNoise, KeySeries, Sheet, Terms, ValueSeries
@@ -79,7 +79,10 @@ class Ratio(Shown):
             useful=tuple(found.useful.tolist()),
             noise=None,
         )
-        terms = replace(source.terms, paid="nothing new spent")
+        warnings = source.terms.warnings
+        if source.terms.bounded_apart and self.numerator != self.denominator:
+            warnings = (*warnings, not_the_mean(self.name))
+        terms = replace(source.terms, paid="nothing new spent", warnings=warnings)
         return Sheet((*source.keys, column), source.length, confidence, terms)
 
     def document(self) -> DerivedDocument:

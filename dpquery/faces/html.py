@@ -28,6 +28,8 @@ NOTEBOOK_STYLE = """
 .dpquery .reach { opacity: .8; }
 .dpquery .price { border: 1px solid currentColor; border-radius: 1em; padding: 0 .6em; font-weight: 600;
   white-space: nowrap; }
+.dpquery .mark { font-style: normal; }
+.dpquery .unmarked::after { content: " \\28 ?\\29"; visibility: hidden; }
 .dpquery p { margin: .3em 0; max-width: 60em; }
 """
 """Colours come from the notebook, so that the table reads well in a dark one too."""
@@ -56,12 +58,13 @@ caption { caption-side: top; text-align: left; color: var(--soft); padding-botto
 th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }
 thead th { text-align: left; border-bottom: 2px solid var(--line); vertical-align: bottom; overflow-wrap: normal; }
 tbody th { text-align: left; font-weight: 600; overflow-wrap: normal; }
-td, thead th.number { text-align: right; white-space: nowrap; }
+td, thead th.number { text-align: right; white-space: nowrap; padding-left: 1rem; }
 thead th.number { white-space: normal; }
 .reach { color: var(--soft); }
-.ends { display: block; color: var(--soft); font-size: .8rem; }
+.ends { display: block; color: var(--soft); font-size: .8rem; white-space: nowrap; }
 td.useless { font-style: italic; color: var(--soft); }
-.mark { font-style: normal; font-weight: 700; color: var(--mark); }
+.mark, .unmarked { font-style: normal; font-weight: 700; color: var(--mark); }
+.unmarked::after { content: " \\28 ?\\29"; visibility: hidden; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
 dt { color: var(--soft); }
 dd { margin: 0; }
@@ -69,7 +72,7 @@ code { font: .875em/1.4 ui-monospace, "DejaVu Sans Mono", monospace; }
 @media (max-width: 34rem) {
   dl { display: block; }
   dt { margin-top: .5rem; }
-  th, td { padding-right: .6rem; }
+  th, td, thead th.number { padding-right: .6rem; padding-left: 0; }
   td { white-space: normal; }
   .reach { display: block; white-space: nowrap; }
   .ends { font-size: .72rem; }
@@ -106,7 +109,7 @@ def notebook(sheet: Sheet) -> str:
 def page(sheet: Sheet) -> str:
     """A whole page: the table, what its marks and intervals mean, what is promised and what is not, and the price."""
     terms = sheet.terms
-    title = escape(sheet.title[:1].upper() + sheet.title[1:])
+    title = escape(sheet.title)
     percent = percent_text(sheet.confidence)
     caption = f"{title}. Each value is followed by the reach of its {percent} interval; its two ends stand below."
     return "\n".join(
@@ -206,10 +209,12 @@ def _cells(column: KeySeries | ValueSeries, *, ends: bool) -> list[str]:
     if isinstance(column, KeySeries):
         return [f'<th scope="row">{escape(key_text(value))}</th>' for value in column.values]
     found = []
+    # Keeps the room of a mark where others in the column have one, so that every ± stays in line.
+    room = "" if all(column.useful) else '<span class="unmarked"></span>'
     for value, low, high, useful in zip(column.value, column.low, column.high, column.useful, strict=True):
         shown, reach = value_text(value, low, high)
         between = ends_text(value, low, high)
-        mark = "" if useful else f' <span class="mark" title="too wide to be of use">{USELESS_MARK}</span>'
+        mark = room if useful else f' <span class="mark" title="too wide to be of use">{USELESS_MARK}</span>'
         below = f'<span class="ends">{between}</span>' if ends else ""
         kind = "" if useful else ' class="useless"'
         found.append(f'<td{kind} title="{between}">{shown} <span class="reach">± {reach}{mark}</span>{below}</td>')

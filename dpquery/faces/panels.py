@@ -133,7 +133,8 @@ def _bars(
 
     channel = {"x": alt.X, "y": alt.Y}[along]
     colour = _state(alt.Color, BLUE, GREY)
-    start = _number_axis(channel, value) if scale is None else channel("low:Q", title=value.label, scale=scale)
+    own = _number_axis(channel, value)
+    start = own if scale is None else own.scale(scale)
     bar = base.mark_rule(strokeWidth=width).encode(**where, **{along: start, f"{along}2": "high:Q"}, color=colour)
     across = "vertical" if along == "x" else "horizontal"
     ends = [
@@ -146,11 +147,12 @@ def _bars(
 
 
 def _number_axis(channel: Any, value: ValueSeries) -> Any:
-    """The axis of a value; it holds 0 for counts and sums, whose sizes are compared."""
+    """The axis of a value; it holds 0 for counts and sums, whose sizes are compared. Few labels, so that none meet."""
     import altair as alt
 
-    scale = alt.Scale(zero=value.noise is not None, nice=True)
-    return channel("low:Q", title=value.label, scale=scale, axis=alt.Axis(tickCount=6))
+    from_zero = value.noise is not None
+    scale = alt.Scale(zero=True, nice=True) if from_zero else alt.Scale(zero=False, nice=True, padding=10)
+    return channel("low:Q", title=value.label, scale=scale, axis=alt.Axis(tickCount=6, labelOverlap=True))
 
 
 def _single(value: ValueSeries) -> Any:

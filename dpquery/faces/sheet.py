@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from dpquery.describe import column_names, columns
+from dpquery.describe import bounded_apart, column_names, columns
 from dpquery.documents import KeyColumn
 from dpquery.faces.words import listed
 from dpquery.noise.tails import standard_deviation
@@ -101,6 +101,8 @@ class Terms:
     notice: str
     versions: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    bounded_apart: bool = False
+    """Whether each value was bounded by itself, so that one over another is no mean."""
 
     @property
     def price(self) -> str:
@@ -191,6 +193,7 @@ def _terms(release: Release) -> Terms:
         notice=release.notice,
         versions=tuple(release.versions.items()),
         warnings=release.warnings,
+        bounded_apart=bounded_apart(release.plan),
     )
 
 

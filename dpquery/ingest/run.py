@@ -142,6 +142,12 @@ class _Task:
             raise DataError(
                 "DPQ-508", f"the policy has no table {name}", fix="name one of: " + ", ".join(store.policy.tables)
             )
+        if table.legs_of is not None:
+            raise DataError(
+                "DPQ-508",
+                f"{name} is a view of {table.legs_of}, and has no rows of its own",
+                fix=f"ingest into {table.legs_of}: its halves appear in {name}",
+            )
         ensure(
             table.one_owner_when is None or row_test is not None, "a table with one_owner_when comes with its row test"
         )

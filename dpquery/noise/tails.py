@@ -61,7 +61,7 @@ def deviations(confidence: float) -> float:
     Only where the two change places, near 0.907, sums in between need more, by at most 0.06 %: there, 0.2 % are added.
     That no other weights need more was found by inverting characteristic functions numerically, as the tests do.
     """
-    ensure(0.5 <= confidence <= 0.999999, "confidence lies between 0.5 and 0.999999")
+    ensure(0.5 <= confidence <= 0.9999999, "confidence lies between 0.5 and 0.9999999")
     beta = 1.0 - confidence
     laplace = math.log(1.0 / beta) / math.sqrt(2.0)
     gaussian = NormalDist().inv_cdf(1.0 - beta / 2.0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
+from dpquery.plan.calendar import CLOCK_PARTS, DAY_PARTS, NAMES, parts_of
 from dpquery.plan.expressions import (
     And,
     Case,
@@ -12,6 +14,7 @@ from dpquery.plan.expressions import (
     ColumnRef,
     Comparison,
     Expression,
+    Function,
     InList,
     IsNull,
     Like,
@@ -21,6 +24,7 @@ from dpquery.plan.expressions import (
     Value,
     nullable,
 )
+from dpquery.plan.ranges import FIXED_RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,10 +62,31 @@ def values_of(expression: Expression, columns: Mapping[str, NamedColumn]) -> Dom
         case Lookup(values=values):
             return Domain(_ordered((*values, None)), "public table")
         case Comparison() | And() | Or() | Not() | InList() | Like() | IsNull():
-            truths: tuple[Constant, ...] = (False, True)
-            return Domain((*truths, None) if nullable(expression) else truths, "type")
+            return _with_null((False, True), "type", expression)
+        case Function(type="boolean"):
+            return _with_null((False, True), "type", expression)
+        case Function(name=name, arguments=(item, *_)):
+            listed = _of_function(name, values_of(item, columns) if name in DAY_PARTS else None)
+            origin = "calendar" if name in DAY_PARTS | CLOCK_PARTS else "type"
+            return None if listed is None else _with_null(listed, origin, expression)
         case _:
             return None
+
+
+def _of_function(name: str, item: Domain | None) -> tuple[Constant, ...] | None:
+    """The values of a function whose range does not depend on its argument, or whose argument is a known date."""
+    dates = () if item is None else tuple(value for value in item.values if isinstance(value, date))
+    if dates:
+        return parts_of(name, dates)
+    if name in NAMES:
+        return NAMES[name]
+    if name in FIXED_RANGES:
+        return tuple(range(int(FIXED_RANGES[name].low), int(FIXED_RANGES[name].high) + 1))
+    return None
+
+
+def _with_null(values: tuple[Constant, ...], origin: str, expression: Expression) -> Domain:
+    return Domain((*values, None) if nullable(expression) else values, origin)
 
 
 def nullable_domain(items: tuple[Expression, ...], columns: Mapping[str, NamedColumn]) -> bool:

@@ -192,8 +192,12 @@ def nullable(expression: Expression) -> bool:
             return default is None or nullable(default) or any(nullable(value) for _, value in branches)
         case Coalesce(items=items):
             return all(nullable(item) for item in items)
-        case IsNull():
+        case IsNull() | Function(name="is_distinct"):
             return False
+        case Not(item=item):
+            return nullable(item)
+        case And(items=items) | Or(items=items):
+            return any(nullable(item) for item in items)
         case _:
             return True
 

@@ -386,15 +386,6 @@ _REGISTERED = (
     ),
     _time("dayname", ("dayname(t)",), "'Monday' to 'Sunday'", "dayname(day) = 'Monday'", gives="text"),
     _time("monthname", ("monthname(t)",), "'January' to 'December'", "monthname(day) = 'January'", gives="text"),
-    _time(
-        "start_of",
-        ("date_trunc('quarter', t)", "date_trunc('year', t)"),
-        "the start of its quarter or year, UTC (hour, day, week and month, which can be keys, stand in "
-        "[SQL](sql.md#row-expressions))",
-        "date_trunc('quarter', start_ts) = DATE '2026-01-01'",
-        takes=("constant", "time"),
-        gives="timestamp",
-    ),
     _time("last_day", ("last_day(t)",), "the last day of its month", "last_day(day) = day", gives="date"),
     _time(
         "date_diff",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from dpquery.errors import ensure
 from dpquery.plan.expressions import (
@@ -24,7 +24,7 @@ from dpquery.plan.expressions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dpquery.errors import Span
 
@@ -110,7 +110,7 @@ EVER = TimeRange(datetime.min, datetime.max)
 
 
 def truncated_times(time_range: TimeRange, unit: TimeUnit) -> tuple[datetime, ...]:
-    """Starts of the hours, days, ISO weeks or months that touch the range."""
+    """Starts of the hours, days, ISO weeks, months, quarters or years that touch the range."""
     return tuple(_steps(time_range, unit))
 
 
@@ -124,8 +124,9 @@ def _steps(time_range: TimeRange, unit: TimeUnit) -> Iterator[datetime]:
         moment = moment.replace(hour=0)
     if unit == "week":
         moment -= timedelta(days=moment.weekday())
-    if unit == "month":
-        moment = moment.replace(day=1)
+    if unit in _MONTHS:
+        count = _MONTHS[unit]
+        moment = moment.replace(month=(moment.month - 1) // count * count + 1, day=1)
     while moment < time_range.end:
         yield moment
         match unit:
@@ -135,8 +136,15 @@ def _steps(time_range: TimeRange, unit: TimeUnit) -> Iterator[datetime]:
                 moment += timedelta(days=1)
             case "week":
                 moment += timedelta(days=7)
-            case "month":
-                moment = (moment + timedelta(days=32)).replace(day=1)
+            case "month" | "quarter" | "year":
+                # From a first of the month, 31 days for each month lead into the month that is meant, and not past it.
+                moment = (moment + timedelta(days=31 * _MONTHS[unit])).replace(day=1)
+            case _:
+                assert_never(unit)
+
+
+_MONTHS: Mapping[TimeUnit, int] = {"month": 1, "quarter": 3, "year": 12}
+"""Units that start with a month, and how many months they last."""
 
 
 def time_range_of(conditions: Iterable[Expression], time_column: str) -> TimeRange:

@@ -213,6 +213,11 @@ def aggregate_column(index: int) -> str:
     return f"aggregate_{index}"
 
 
+def is_aggregate_column(name: str) -> bool:
+    """Whether `aggregate_column` made this name."""
+    return name.startswith("aggregate_")
+
+
 def key_column(index: int) -> str:
     """The name under which an expression over released values reads key `index`."""
     return f"key_{index}"

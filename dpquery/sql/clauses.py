@@ -20,7 +20,10 @@ _REFUSED = {
     "having": ("HAVING stands with GROUP BY", "GROUP BY the number, or ask WHERE"),
     "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or r.to_pandas().query(...)"),
     "windows": ("windows read other rows", "ask an aggregate with GROUP BY"),
-    "distinct": ("SELECT DISTINCT would hand out what rows hold", "GROUP BY the same columns and COUNT(*)"),
+    "distinct": (
+        "SELECT DISTINCT would hand out what rows hold",
+        "GROUP BY the same columns and COUNT(*)\nfor the declared values of one key, free: db.key_values(...)",
+    ),
     "sample": ("sampling is not supported", "leave it out: the bounds already limit what one number adds"),
     "offset": ("OFFSET is not supported", "take rows from r.to_pandas()"),
     "laterals": ("LATERAL is not supported", "join on the number, or on a public table's key"),

@@ -30,9 +30,6 @@ TRUNCATIONS: Mapping[str, TimeUnit] = {
 }
 """Units of date_trunc."""
 
-KEY_UNITS: frozenset[TimeUnit] = frozenset({"hour", "day", "week", "month"})
-"""Units whose starts within a range of time `plan/keys.py` lists, so that they can be keys."""
-
 _STEPS = {
     "year": ("months", 12),
     "quarter": ("months", 3),
@@ -118,8 +115,6 @@ def truncated(unit: TimeUnit, item: Expression, kind: ValueType) -> Expression:
     if isinstance(item, Value) and isinstance(item.value, date):
         start = start_of(unit, item.value)
         return Value(start.date() if kind == "date" else start, kind)
-    if unit not in KEY_UNITS:
-        return Function("start_of", (Value(unit, "text"), item), "timestamp")
     return TimeTruncation(unit, item, kind)
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from dpquery.plan.calendar import CLOCK_PARTS, DAY_PARTS, clock_parts, day_parts
 from dpquery.plan.catalog import NamedColumn
 from dpquery.plan.domains import values_of
 from dpquery.plan.expressions import (
     Case,
     Comparison,
     Expression,
+    Function,
     IsNull,
     Lookup,
     Not,
@@ -200,17 +202,38 @@ class KeyResolver:
                 )
 
     def _times(self, expression: Expression) -> tuple[Constant, ...] | None:
-        """The starts of days, hours, ... within the rows' time range, for a key made of their own time."""
+        """The starts and parts of days, hours, ... within the rows' time range, for a key made of their own time."""
         if self.time_range is None:
             return None
-        if isinstance(expression, TimeTruncation) and self._is_own_time(expression.item):
-            if expression.type == "date":
-                return days(self.time_range) if expression.unit == "day" else None
-            return truncated_times(self.time_range, expression.unit)
+        if isinstance(expression, TimeTruncation):
+            return self._starts(expression, self.time_range)
+        if isinstance(expression, Function) and len(expression.arguments) == 1:
+            (item,) = expression.arguments
+            # A day may start before the range does, so its hour is none of the range's own.
+            if expression.name in CLOCK_PARTS and item.type == "timestamp" and self._is_own_time(item):
+                return clock_parts(expression.name, self.time_range)
+            if expression.name in DAY_PARTS and self._is_own_day(item):
+                return day_parts(expression.name, self.time_range)
         column = self.rows.column_of(expression)
         if column is not None and column.type == "date" and column.keys_origin == FROM_TIME:
             return days(self.time_range)
         return None
+
+    def _starts(self, expression: TimeTruncation, time_range: TimeRange) -> tuple[Constant, ...] | None:
+        """Of a truncation, or of the day that one starts on, as in `CAST(date_trunc('month', t) AS DATE)`."""
+        item, unit = expression.item, expression.unit
+        if unit == "day" and isinstance(item, TimeTruncation):
+            unit = "day" if item.unit == "hour" else item.unit
+            item = item.item
+        if not self._is_own_time(item) or (expression.type == "date" and expression.unit != "day"):
+            return None
+        starts = truncated_times(time_range, unit)
+        return tuple(start.date() for start in starts) if expression.type == "date" else starts
+
+    def _is_own_day(self, item: Expression) -> bool:
+        """Whether `item` is the rows' own time, or the day it falls in."""
+        day_of = item.item if isinstance(item, TimeTruncation) and item.unit == "day" else item
+        return self._is_own_time(day_of)
 
     def _is_own_time(self, item: Expression) -> bool:
         column = self.rows.column_of(item)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dpquery.sql.text import QueryText
 
 OUTPUTS_MAX = 64
+NAME_LENGTH_MAX = 128
 ENDINGS = ("_low", "_high", "_useful")
 """Names of the columns that go with a value: x_low, x_high, x_useful."""
 
@@ -113,7 +114,8 @@ class Outputs:
             spelling = one_spelling(item.this)
             position = next((i for i, o in enumerate(self.outputs) if o.sql == spelling), None)
             if position is None and (aggregates_in(item.this) or self._is_key(item.this)):
-                self.outputs.append(self._output(f"order_{len(self.outputs)}", item.this.unnest(), hidden=True))
+                # A name that no query can give, with a space in front: it may call a column of its own order_1.
+                self.outputs.append(self._output(f" order_{len(self.outputs)}", item.this.unnest(), hidden=True))
                 position = len(self.outputs) - 1
         if position is None:
             raise self.text.refuse(
@@ -217,10 +219,10 @@ class Outputs:
                     raise self.text.refuse("DPQ-115", why, f"... AS {other.name}_2", self.select.expressions[-1])
 
     def _name(self, item: exp.Expr, node: exp.Expr) -> str:
-        name = item.alias if isinstance(item, exp.Alias) else _default_name(node)
-        name = name if isinstance(item, exp.Alias) and item.args["alias"].args.get("quoted") else name.lower()
-        if not re.fullmatch(r"[^\W\d][\w ]{0,127}", name):
-            raise self.text.refuse("DPQ-115", "this name has signs that names cannot have", "... AS calls", item)
+        name = item.alias if isinstance(item, exp.Alias) else _default_name(node).lower()
+        if not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
+            why = f"a name has 1 to {NAME_LENGTH_MAX} printable characters, and no space around them"
+            raise self.text.refuse("DPQ-115", why, "... AS calls", item)
         return name
 
 

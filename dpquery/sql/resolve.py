@@ -20,6 +20,7 @@ from dpquery.sql.outputs import Outputs
 from dpquery.sql.ownership import TWO_WAYS, has_one_owner, sealed
 from dpquery.sql.parse import parse_select, quiet_parser
 from dpquery.sql.sources import rows_of
+from dpquery.sql.unwrapped import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dpquery.plan.expressions import Expression
     from dpquery.sql.named_arguments import NamedBounds
     from dpquery.sql.scope import Rows
+    from dpquery.sql.text import QueryText
 
 
 def resolve(
@@ -44,10 +46,33 @@ def resolve(
     with the place in the text for whatever cannot be answered.
     """
     select, text, bounds = parse_select(source)
+    return plan_of(
+        select,
+        text,
+        bounds,
+        catalog,
+        sensitive_allowed=sensitive_allowed,
+        requested_bounds=requested_bounds,
+        parameters=parameters,
+    )
+
+
+def plan_of(
+    select: exp.Select,
+    text: QueryText,
+    bounds: tuple[NamedBounds, ...],
+    catalog: Catalog,
+    *,
+    sensitive_allowed: frozenset[str] = frozenset(),
+    requested_bounds: RequestedBounds | None = None,
+    parameters: Mapping[str, Value] | None = None,
+) -> LogicalPlan:
+    """The plan of a query that has been parsed; see `resolve`."""
     context = Context(catalog, text, sensitive_allowed, parameters or {})
     with quiet_parser():
         check_windows(select, text)
         _check_parameters(select, context)
+        select = unwrapped(select)
         check_clauses(select, text, inner=False)
         return _plan(select, context, bounds, requested_bounds or RequestedBounds())
 

@@ -33,7 +33,7 @@ from dpquery.plan.expressions import (
 from dpquery.sql.constants import YEAR_FIRST, YEAR_LAST, folded
 from dpquery.sql.dates import TIMES, TRUNCATIONS, cast_to_time, time_arithmetic, truncated, unit_named, with_interval
 from dpquery.sql.functions import pattern_of, refuse_unknown, resolve_cast, resolve_function
-from dpquery.sql.scope import Party
+from dpquery.sql.scope import SCHEMA, Party
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,7 +153,9 @@ class RowResolver:
         """What the name `node` stands for; QueryRefused if it stands for nothing, or for several things."""
         name = node.name.lower()  # as in DuckDB, in quotes too
         qualifier = node.table.lower() if node.table else None
-        if node.args.get("db") or (qualifier is not None and not self.rows.has_qualifier(qualifier)):
+        schema = node.args.get("db")
+        elsewhere = node.args.get("catalog") or (schema is not None and schema.name.lower() != SCHEMA)
+        if elsewhere or (qualifier is not None and not self.rows.has_qualifier(qualifier)):
             raise self.text.refuse("DPQ-104", "there is no such table in this query", f"write {node.name} alone", node)
         found = self.rows.find(name, qualifier)
         if not found:

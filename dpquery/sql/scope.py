@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from dpquery.plan.relations import Relation
 
 
+SCHEMA = "main"
+"""The one schema there is, as in DuckDB; a query may name it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """A privacy id: a party of the rows, by the relation's name for it."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from dpquery.sql.scope import SCHEMA
+
 if TYPE_CHECKING:
     from dpquery.plan.catalog import NamedTable
     from dpquery.sql.context import Context
@@ -16,7 +18,8 @@ def named_table(node: exp.Table, context: Context) -> NamedTable:
     """The table of the policy that `node` names."""
     name = node.name.lower()
     known = context.catalog.tables
-    if node.args.get("db") or node.args.get("catalog") or name not in known:
+    schema = node.args.get("db")
+    if node.args.get("catalog") or (schema is not None and schema.name.lower() != SCHEMA) or name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         offer = near[0] if near else next(iter(known))
         raise context.text.refuse("DPQ-103", f"there is no table {node.name[:64]}", f"FROM {offer}", node)

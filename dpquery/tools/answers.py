@@ -11,6 +11,8 @@ from dpquery.describe import columns
 from dpquery.errors import NotAllowed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dpquery.documents import TableEntry
     from dpquery.policy import Policy
     from dpquery.release import Release
@@ -52,7 +54,7 @@ def released(release: Release) -> Answered:
     )
 
 
-def probed(operation: str, session: Session) -> Answered | None:
+def probed(operation: str, parameters: Mapping[str, Any], session: Session) -> Answered | None:
     """The answer to a statement that no row could change; None for any other, which is a query. Free."""
     alive = ALIVE.fullmatch(operation)
     if alive is not None:
@@ -61,8 +63,17 @@ def probed(operation: str, session: Session) -> Answered | None:
     name = None if header is None else header["quoted"] or header["plain"].lower()
     table = None if name is None else askable_tables(session).get(name)
     if table is None:
-        return None
+        return _choices(operation, parameters, session)
     return Answered(tuple(_described(c.name, _TYPE_CODES.get(c.type, c.type)) for c in table.columns), ())
+
+
+def _choices(operation: str, parameters: Mapping[str, Any], session: Session) -> Answered | None:
+    """The values of a key, as tools ask them for a filter: all that are declared, so that no row is read."""
+    found = session.key_values(operation, parameters)
+    if found is None:
+        return None
+    kind = _TYPE_CODES.get(found.type, found.type)
+    return Answered((_described(found.name, kind),), tuple((value,) for value in found.values))
 
 
 def askable_tables(session: Session) -> dict[str, TableEntry]:

@@ -38,6 +38,17 @@ def connect(
         return Connection(sessions.connect(folder, analyst=analyst, purpose=purpose), epsilon=epsilon, within=within)
 
 
+def named_parameters(parameters: Mapping[str, Any] | Sequence[Any] | None) -> Mapping[str, Any]:
+    """Parameters as a mapping; ProgrammingError for values without names."""
+    if isinstance(parameters, Mapping):
+        return parameters
+    if parameters:
+        raise ProgrammingError(
+            "DPQ-002", "parameters are a mapping of names to values", fix='execute("... = :name", {"name": 1})'
+        )
+    return {}
+
+
 class Connection:
     """One session, and the price of each new answer. There are no transactions: a charge is final."""
 
@@ -96,13 +107,9 @@ class Connection:
 
     def query(self, operation: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Query:
         """The query that `operation` is, checked; free."""
-        named = parameters if isinstance(parameters, Mapping) else None
-        if parameters and named is None:
-            raise ProgrammingError(
-                "DPQ-002", "parameters are a mapping of names to values", fix='execute("... = :name", {"name": 1})'
-            )
+        named = named_parameters(parameters)
         with translated():
-            return self.session.sql(operation, params=named or None)
+            return self.session.sql(operation, params=named)
 
     def _check_open(self) -> None:
         """InterfaceError if the connection is closed."""
@@ -161,7 +168,9 @@ class Cursor:
         self._check_open()
         # What an earlier query said must not be read as the answer to a refused one.
         self._result, self._next = None, 0
-        self._result = probed(operation, self._connection.session) if isinstance(operation, str) else None
+        if isinstance(operation, str):
+            with translated():
+                self._result = probed(operation, named_parameters(parameters), self._connection.session)
         if self._result is not None:
             return self
         query = self._connection.query(operation, parameters)

@@ -35,6 +35,7 @@ class Error(DpqueryError):
 
 class InterfaceError(Error):
     exit_status = 2
+    spends_nothing = True
 
 
 class DatabaseError(Error):
@@ -43,6 +44,7 @@ class DatabaseError(Error):
 
 class ProgrammingError(DatabaseError):
     exit_status = 2
+    spends_nothing = True
 
 
 class OperationalError(DatabaseError):
@@ -51,6 +53,7 @@ class OperationalError(DatabaseError):
 
 class NotSupportedError(DatabaseError):
     exit_status = 2
+    spends_nothing = True
 
 
 class IntegrityError(DatabaseError):
@@ -125,4 +128,6 @@ def translated() -> Iterator[None]:
 
 def _as_error(error: DpqueryError) -> Error:
     kind = next((kind for origin, kind in KINDS.items() if isinstance(error, origin)), DatabaseError)
-    return kind(error.code, error.why, fix=error.fix, where=error.where, source=error.source)
+    made = kind(error.code, error.why, fix=error.fix, where=error.where, source=error.source)
+    made.spent = error.spent
+    return made

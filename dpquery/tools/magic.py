@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dpquery.errors import BudgetRefused, DpqueryError, NotAllowed, PolicyError, QueryRefused, UsageError
+from dpquery.errors import DpqueryError, UsageError
 from dpquery.session import connect
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dpquery.preview import Preview
     from dpquery.release import Release
     from dpquery.session import Query, Session
-
-SPEND_NOTHING = (UsageError, PolicyError, QueryRefused, BudgetRefused, NotAllowed)
-"""Errors that come before anything is charged."""
 
 CONNECT_HELP = """%dpq_connect DIR --analyst NAME --purpose NAME
 
@@ -40,11 +37,11 @@ class ShownError(DpqueryError):
 
     def __init__(self, error: DpqueryError) -> None:
         super().__init__(error.code, error.why, fix=error.fix, where=error.where, source=error.source)
-        self.spent_nothing = isinstance(error, SPEND_NOTHING)
+        self.spent = error.spent
 
     def _render_traceback_(self) -> list[str]:
         """What IPython prints in place of a traceback."""
-        return [*str(self).splitlines(), *(["  spent  nothing"] if self.spent_nothing else [])]
+        return str(self).splitlines()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from planning import POLICY
 from stores import MadeStore, made_up_calls, make_store
 
 from dpquery import __version__
+from dpquery.cli import main
 from dpquery.documents import DOCUMENTS
 
 SCHEMAS = Path(sys.modules["dpquery"].__file__ or "").parent / "schemas"
@@ -191,3 +192,26 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("stopped", "code", "status"),
+    [(OSError(28, "No space left"), "DPQ-514", 5), (KeyError("+442079460001"), "DPQ-001", 1)],
+)
+def test_what_nobody_foresaw_is_one_error_without_what_it_held(
+    stopped: Exception, code: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr("dpquery.cli.query.run_query", stop)
+    monkeypatch.setattr("sys.argv", ["dpquery", "query", "x", "SELECT 1", "--analyst", "a", "--purpose", "p", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    said = capsys.readouterr()
+    assert ended.value.code == status
+    assert said.out == ""
+    document = json.loads(said.err)
+    valid(document, "refusal")
+    assert (document["code"], document["exit"], document["spent"]) == (code, status, None)
+    assert "+44" not in said.err

@@ -281,6 +281,22 @@ def test_region_by_column_then_argument_then_policy_never_guessed(stores: Stores
     assert again.numbers_new == 0
 
 
+def test_a_view_takes_no_rows(stores: Stores) -> None:
+    """Refused before a file is opened: its rows are those of its table."""
+    store = stores.make(
+        policy(
+            CALLS
+            + BOUNDS
+            + '[tables.legs]\nlegs_of = "calls"\ncarries = ["service"]\n'
+            + BOUNDS.replace("calls", "legs")
+        )
+    )
+    with pytest.raises(DataError, match="legs is a view of calls") as caught:
+        ingest(store, [store.folder / "nowhere.csv"], table="legs")
+    assert caught.value.code == "DPQ-508"
+    assert caught.value.fix == "ingest into calls: its halves appear in legs"
+
+
 def test_narrower_period(stores: Stores) -> None:
     store = stores.make()
     rows = [row(), row(start_ts="2026-02-05T00:00Z")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planning import POLICY, asking, priced_plan, small_catalog
+from planning import POLICY, asking, priced, priced_plan, small_catalog
 
 from dpquery import histograms
 from dpquery.describe import caveats, columns, expected_half_width
@@ -291,6 +291,24 @@ def test_the_expected_error_of_a_variance_is_about_right() -> None:
         reach = float(np.quantile(np.abs(found.value - np.median(found.value)), 0.95))
         assert expected is not None
         assert 0.4 * expected <= reach <= 2.5 * expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("SELECT SUM(talk_s) / COUNT(*) AS mean FROM calls", ["mean"]),
+        ("SELECT COUNT(*) AS n, 60.0 * SUM(talk_s) / COUNT(talk_s) - 1 AS m, COUNT(*) / 2 AS h FROM calls", ["m"]),
+        ("SELECT 100 * COUNTIF(answered) / COUNT(*) AS share FROM calls", ["share"]),
+        ("SELECT SUM(talk_s) - COUNT(*) AS d, SUM(talk_s) / 60 AS minutes FROM calls", []),
+        ("SELECT AVG(talk_s) AS t FROM calls", []),
+        # Over rows with one owner both keep the same rows.
+        ("SELECT SUM(talk_s) / COUNT(*) AS mean FROM calls WHERE direction = 'inbound'", []),
+    ],
+)
+def test_a_quotient_that_is_no_mean_is_said_to_be_none(sql: str, named: list[str]) -> None:
+    found = [caveat for caveat in caveats(priced(sql, small_catalog())) if "is no mean" in caveat]
+    assert [caveat.split(" ", 1)[0] for caveat in found] == named
+    assert all("AVG(x) is the mean" in caveat for caveat in found)
 
 
 def test_caveats_say_what_a_reading_is() -> None:

@@ -37,6 +37,14 @@ QUERIES: list[tuple[str, str | None]] = [
     ("SELECT day, COUNT(*) AS n FROM calls WHERE day BETWEEN '2026-01-30' AND '2026-02-03' GROUP BY day", None),
     ("SELECT date_trunc('week', start_ts) AS w, SUM(talk_s) AS s FROM calls GROUP BY w", None),
     ("SELECT date_trunc('month', start_ts) AS m, COUNT(*) AS n FROM calls GROUP BY m", None),
+    ("SELECT date_trunc('quarter', start_ts) AS q, year(start_ts) AS y, COUNT(*) AS n FROM calls GROUP BY 1, 2", None),
+    ("SELECT CAST(date_trunc('week', start_ts) AS DATE) AS w, COUNT(*) AS n FROM calls GROUP BY w", None),
+    ("SELECT dayname(start_ts) AS d, extract(hour FROM start_ts) AS h, COUNT(*) AS n FROM calls GROUP BY 1, 2", None),
+    ("SELECT extract(week FROM day) AS w, dayofyear(day) AS d, COUNT(*) AS n FROM calls GROUP BY 1, 2", None),
+    ("SELECT starts_with(service, 'v') AS v, COUNT(*) AS n FROM calls GROUP BY v", None),
+    ("SELECT answered AND talk_s > 10 AS long, SUM(score) AS s FROM calls GROUP BY ALL", None),
+    ("SELECT service IS DISTINCT FROM 'sms' AS other, sign(score) AS s, COUNT(*) AS n FROM calls GROUP BY 1, 2", None),
+    ("SELECT month(start_ts + INTERVAL 20 DAY) AS m, COUNT(*) AS n FROM calls GROUP BY m", None),
     (
         "SELECT date_trunc('hour', start_ts) AS h, COUNT(*) AS n FROM calls "
         "WHERE start_ts >= TIMESTAMP '2026-01-05 00:00:00' AND start_ts < '2026-01-06 06:00:00' GROUP BY h",

@@ -308,7 +308,9 @@ OWN: list[tuple[str, str, str]] = [
     ("table_source", "SELECT COUNT(*) FROM range(10)", "DPQ-103"),
     ("table_source", "SELECT COUNT(*) FROM memory_rows", "DPQ-103"),
     ("injection", "SELECT COUNT(*) FROM calls WHERE queue = 'x'' OR ''1'' = ''1'", "ACCEPT"),
-    ("injection", 'SELECT COUNT(*) AS "n; DROP TABLE calls" FROM calls', "DPQ-115"),
+    # A label never reaches the engine: it names a column of the release.
+    ("injection", 'SELECT COUNT(*) AS "n; DROP TABLE calls" FROM calls', "ACCEPT"),
+    ("injection", 'SELECT COUNT(*) AS "n\x1b[2J" FROM calls', "DPQ-115"),
     ("injection", "SELECT COUNT(*) FROM calls --; DROP TABLE calls", "ACCEPT"),
     ("injection", "SELECT COUNT(*) FROM calls WHERE queue = '\u202esales\x1b[2J'", "ACCEPT"),
     ("injection", "SELECT COUNT(*) FROM calls WHERE queue = ?", "DPQ-113"),

@@ -175,7 +175,7 @@ def test_no_row_makes_an_expression_fail(text: str) -> None:
 
 
 def test_truncated_times_render_for_any_unit() -> None:
-    for unit in ("hour", "day", "week", "month"):
+    for unit in ("hour", "day", "week", "month", "quarter", "year"):
         sql = f"SELECT date_trunc('{unit}', start_ts) AS t, COUNT(*) FROM calls GROUP BY t"
         logical = resolve(sql, CATALOG)
         rendered = render(logical.keys[0].expression)

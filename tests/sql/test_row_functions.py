@@ -94,7 +94,6 @@ CONSTANTS: dict[str, list[tuple[object, ...]]] = {
     "ilike": [("%a%_%",), ("",)],
     "date_diff": [(unit,) for unit in DIFFERENCE_UNITS],
     "date_add": [(unit,) for unit in SHIFTS],
-    "start_of": [("quarter",), ("year",)],
     "cast_decimal": [(18, 3), (38, 38), (1, 0), (38, 0)],
 }
 """Literal arguments to try, in the order of the function's own."""
@@ -198,7 +197,7 @@ def test_every_function_is_read_from_some_text() -> None:
     """Each name is reached by a node of the parser, by its own name, or by an operator on times."""
     read = {name for name, _ in functions.PLAIN.values()} | set(functions.NAMED.values())
     read |= {"log", "log2", "log10", "trim", "ltrim", "rtrim", "ilike", "date_diff", "date_add", "shift_days"}
-    read |= {"days_between", "start_of", *PARTS, *functions._CASTS.values(), "cast_date", "cast_timestamp"}
+    read |= {"days_between", *PARTS, *functions._CASTS.values(), "cast_date", "cast_timestamp"}
     assert read == set(FUNCTIONS)
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import pytest
-
-from dpquery.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-needs_parameters = pytest.mark.skipif(
-    inspect.signature(Session.sql).parameters["params"].annotation == "None",
-    reason="Session.sql takes no parameters yet",
-)
+    from dpquery.session import Session
 
 
 def spent(session: Session, block: str = "2026-01") -> float:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 
 import pandas as pd
 import pytest
-from spending import needs_parameters, nothing_spent, spent
+from spending import nothing_spent, spent
 from stores import MadeStore
 
 from dpquery import dbapi, errors
@@ -138,6 +138,21 @@ def test_what_tools_send_to_look_around_is_free(
         assert [column[0] for column in cursor.description] == (names or [column.name for column in declared.columns])
         assert cursor.fetchall() == rows
         assert cursor.release is None
+
+
+def test_the_choices_of_a_filter_are_free(connection: dbapi.Connection, session: Session) -> None:
+    asked = "SELECT DISTINCT service FROM calls WHERE day < :d"
+    with nothing_spent(session):
+        cursor = connection.cursor().execute(asked, {"d": date(2026, 2, 1)})
+        assert cursor.description is not None
+        assert [(column[0], column[1] == dbapi.STRING) for column in cursor.description] == [("service", True)]
+        assert cursor.fetchall() == [("voice",), ("sms",), (None,)]
+        assert cursor.release is None
+        for refused in ("SELECT DISTINCT caller FROM calls", asked):
+            with pytest.raises(dbapi.ProgrammingError):
+                cursor.execute(refused)
+        # What changes with the rows is a query, and is refused or priced as one.
+        assert session.key_values("SELECT service, COUNT(*) FROM calls GROUP BY service") is None
 
 
 @pytest.mark.parametrize(
@@ -269,7 +284,6 @@ def test_importing_the_package_imports_no_tool() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@needs_parameters
 def test_parameters_stand_for_values(connection: dbapi.Connection, session: Session) -> None:
     sql = "SELECT COUNT(*) AS n FROM calls WHERE service = :service AND day < :day"
     values = {"service": "sms", "day": date(2026, 2, 1)}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import entry_points
+from typing import Any
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from planning import POLICY
-from spending import needs_parameters, nothing_spent, spent
+from spending import nothing_spent, spent
 from sqlalchemy.dialects import registry
 from stores import MadeStore
 
@@ -99,6 +100,8 @@ def test_a_purposes_tables_are_the_ones_it_may_read(made: MadeStore) -> None:
     policy.chmod(0o600)
     engine = sa.create_engine(url_of(made))
     assert sa.inspect(engine).get_table_names() == ["subscribers"]
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError, match="DPQ-305"):
+        connection.exec_driver_sql("SELECT DISTINCT service FROM calls")
     engine.dispose()
 
 
@@ -186,6 +189,46 @@ def test_no_schema_is_written_and_values_can_be_literal(engine: sa.Engine) -> No
     assert limited.split()[-4:] == ["LIMIT", "10", "OFFSET", "5"]
 
 
+SUPERSET = [
+    # A chart on a table; one on a query over rows; a time series with its range; a table with a search.
+    'SELECT service AS service, COUNT(*) AS "COUNT(*)" FROM main.calls GROUP BY service '
+    'ORDER BY "COUNT(*)" DESC LIMIT 1000',
+    'SELECT AVG(minutes) AS "AVG(minutes)" FROM (SELECT *, talk_s / 60 AS minutes FROM calls) AS virtual_table '
+    "LIMIT 50000",
+    "SELECT day AS day, SUM(talk_s) AS \"SUM(talk_s)\" FROM main.calls WHERE day >= '2026-01-05 00:00:00.000000' "
+    "AND day < '2026-01-12 00:00:00.000000' GROUP BY day ORDER BY \"SUM(talk_s)\" DESC LIMIT 10000",
+    'SELECT DATE_TRUNC(\'month\', start_ts) AS "Month", COUNT(DISTINCT caller) AS "People (%)" FROM main.calls '
+    "WHERE service IN ('voice') AND (direction LIKE 'in%') GROUP BY DATE_TRUNC('month', start_ts) LIMIT 100",
+    f"SELECT * FROM ({COUNTS}) AS inner_qry LIMIT 1001",
+]
+
+
+@pytest.mark.parametrize("text", SUPERSET)
+def test_texts_of_superset_are_answered_under_their_labels(engine: sa.Engine, session: Session, text: str) -> None:
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(text)
+        labels = [label for label in rows.keys() if label not in {"service", "day", "n"}]  # noqa: SIM118 - no mapping
+        assert all(f'"{label}"' in text for label in labels)
+        assert rows.all()
+    assert spent(session) == 0.2
+
+
+def test_filter_choices_and_a_search_in_them_are_free(engine: sa.Engine, session: Session) -> None:
+    with nothing_spent(session), engine.connect() as connection:
+        asked = "SELECT DISTINCT cell_id AS cell_id FROM main.calls WHERE cell_id IN ('C1', 'C2') LIMIT 1000"
+        assert connection.exec_driver_sql(asked).all() == [("C1",), ("C2",)]
+        frame = pd.read_sql("SELECT service FROM calls GROUP BY service ORDER BY service LIMIT 1000", engine)
+        assert frame["service"].tolist()[:2] == ["sms", "voice"]
+
+
+def test_pandas_passes_parameters(engine: sa.Engine, session: Session) -> None:
+    text = "SELECT service, COUNT(*) AS n FROM calls WHERE day < :d AND talk_s > :t GROUP BY service"
+    values: Any = {"d": date(2026, 2, 1), "t": 5}
+    frame = pd.read_sql(text, engine, params=values)
+    assert pd.read_sql_query(sa.text(text), engine, params=values).equals(frame)
+    assert spent(session) == 0.2
+
+
 def test_refusals_keep_their_text(engine: sa.Engine, session: Session) -> None:
     with nothing_spent(session), engine.connect() as connection:
         for text, code in (
@@ -256,7 +299,6 @@ def test_a_changed_policy_costs_one_error_and_not_the_pool(engine: sa.Engine, ma
         assert len(connection.execute(sa.text(COUNTS)).all()) == 3
 
 
-@needs_parameters
 def test_values_of_constructs_are_parameters(engine: sa.Engine, calls: sa.Table, session: Session) -> None:
     statement = (
         sa.select(calls.c.cell_id, sa.func.count().label("n"))
