@@ -54,7 +54,7 @@ class DpqueryError(Exception):
         if self.where is not None and self.source is not None:
             # Lines as places count them; what a terminal would act on keeps its width and does nothing.
             line = self.source.split("\n")[self.where.line - 1]
-            text = "".join(letter if letter.isprintable() else " " for letter in line)
+            text = printable(line)
             gutter = f"  {self.where.line} | "
             carets = " " * (self.where.column - 1) + "^" * max(1, self.where.end - self.where.column)
             lines += ["", gutter + text, " " * (len(gutter) - 2) + "| " + carets, ""]
@@ -62,6 +62,11 @@ class DpqueryError(Exception):
             first, *rest = self.fix.splitlines()
             lines += [f"  fix    {first}", *(f"         {line}" for line in rest)]
         return "\n".join(lines)
+
+
+def printable(line: str) -> str:
+    """`line` with a space for each character that a terminal would act on."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 class UsageError(DpqueryError):

@@ -154,6 +154,8 @@ quick = settings(
 @example(text="SELECT COUNT(*) FROM calls\x0b\nWHERE talk_sec > 1")
 @example(text="SELECT COUNT(*) FROM calls\r\nWHERE talk_sec > 1")
 @example(text="SELECT COUNT(*)\u2028FROM calls WHERE talk_sec > 1")
+@example(text='SELECT COUNT(*) FROM "ca\x1cls"')
+@example(text='SELECT COUNT(*) FROM calls WHERE "talk\n_s" > 1')
 @example(text="SELECT COUNT(*) FROM calls WHERE day = '0000-00-00' OR day > DATE '99999-01-01'")
 @example(text="SELECT COUNT(*) FROM calls WHERE start_ts > TIMESTAMP '2026-01-01 00:00:00+99:99'")
 def test_any_text_is_answered_or_refused(text: str, session: Session) -> None:
