@@ -14,6 +14,8 @@ from dpquery.catalogue import CATALOGUE
 from dpquery.errors import DpqueryError, InternalError
 from dpquery.session import Session
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the session, in a failure
+
 SEEDS = (
     "SELECT service, COUNT(*) AS n, SUM(talk_s) FROM calls WHERE direction <> 'p2p' AND day >= '2026-01-05' "
     "GROUP BY service HAVING COUNT(*) > 3 ORDER BY n DESC LIMIT 5",
@@ -154,6 +156,7 @@ quick = settings(
 @example(text="SELECT COUNT(*) FROM calls\x0b\nWHERE talk_sec > 1")
 @example(text="SELECT COUNT(*) FROM calls\r\nWHERE talk_sec > 1")
 @example(text="SELECT COUNT(*)\u2028FROM calls WHERE talk_sec > 1")
+@example(text="SELECT COUNT(*) FROM calls WHERE start_ts > TIMESTAMP 1e")
 @example(text='SELECT COUNT(*) FROM "ca\x1cls"')
 @example(text='SELECT COUNT(*) FROM calls WHERE "talk\n_s" > 1')
 @example(text="SELECT COUNT(*) FROM calls WHERE day = '0000-00-00' OR day > DATE '99999-01-01'")
