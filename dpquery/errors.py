@@ -78,13 +78,17 @@ def _underlined(text: str, where: Span) -> tuple[str, str]:
     first = 0 if len(text) <= LINE_WIDTH_MAX else max(0, where.column - 1 - LINE_WIDTH_MAX // 3)
     shown = text[first : first + LINE_WIDTH_MAX]
     before, after = ("... " if first else "", " ..." if first + LINE_WIDTH_MAX < len(text) else "")
-    # What a terminal would obey, or draw nowhere, is shown as a mark of one column.
-    shown = "".join(sign if sign.isprintable() else " " if sign == "\t" else "?" for sign in shown)
+    shown = printable(shown)
     start, end = where.column - 1 - first, max(where.column, where.end - 1) - first
     blank, marked = _columns(before + shown[:start]), _columns(shown[start:end])
     gutter = f"  {where.line} | "
     carets = " " * blank + "^" * max(1, marked)
     return gutter + before + shown + after, " " * (len(gutter) - 2) + "| " + carets
+
+
+def printable(text: str) -> str:
+    """`text` with a mark of one column for what a terminal would obey, or draw nowhere; a space for a tab."""
+    return "".join(sign if sign.isprintable() else " " if sign == "\t" else "?" for sign in text)
 
 
 def _columns(text: str) -> int:

@@ -69,7 +69,12 @@ def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
 
 
 def _check_literals(text: QueryText) -> None:
-    """Two texts side by side are one text to some parsers and a mistake to others."""
+    """Numbers that end in their e, and two texts side by side: one text to some parsers, a mistake to others."""
+    for token in text.tokens:
+        # The tokeniser passes 1e and 1e+ on as numbers.
+        if token.token_type is TokenType.NUMBER and token.text[-1:] in {"e", "E", "+", "-"}:
+            place = text.span_of(token.start, token.end)
+            raise text.refuse("DPQ-101", "this number has no exponent after its e", "1e3, or 1000", place)
     for left, right in itertools.pairwise(text.tokens):
         if left.token_type is TokenType.STRING and right.token_type is TokenType.STRING:
             place = text.span_of(left.start, right.end)

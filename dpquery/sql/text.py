@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import Dialect, TokenError, TokenType, exp
 
-from dpquery.errors import QueryRefused, Span
+from dpquery.errors import QueryRefused, Span, printable
 
 if TYPE_CHECKING:
     from sqlglot import Token
@@ -85,7 +85,9 @@ class QueryText:
     def refuse(self, code: str, why: str, fix: str, at: exp.Expr | Span | None = None) -> QueryRefused:
         """The error that names the place of `at` in the text."""
         where = at if isinstance(at, Span) or at is None else self.span(at)
-        return QueryRefused(code, why, fix=fix, where=where, source=self.source if where else None)
+        # Names from the text stand in both, and a name in quotes holds anything; only a fix has several lines.
+        fix = "\n".join(printable(line) for line in fix.split("\n"))
+        return QueryRefused(code, printable(why), fix=fix, where=where, source=self.source if where else None)
 
 
 def tokenise(source: str) -> tuple[Token, ...]:

@@ -26,6 +26,8 @@ from dpquery.errors import DpqueryError, InternalError
 from dpquery.release import Release
 from dpquery.session import Query, Session
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the session, in a failure
+
 ZONED = datetime(2026, 1, 5, tzinfo=timezone(timedelta(hours=2)))
 
 numbers = st.one_of(
