@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
 from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.expressions import Arithmetic, children
+from dpquery.plan.loss import TIMES
 from dpquery.plan.query import Average, Quantile, Sum, Variance, is_aggregate_column, shown
 from dpquery.plan.released import released_columns
 from dpquery.postprocess import part_half_width, values_threshold
-from dpquery.privacy.calibrate import NANO, PICO
+from dpquery.privacy.calibrate import NANO, PICO, one_row
 from dpquery.privacy.measure import (
     EXTREMES,
     DistinctMeasurement,
     HistogramMeasurement,
+    KeptMeasurement,
     PairsMeasurement,
     QuantileMeasurement,
     SquaresMeasurement,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.expressions import Expression
     from dpquery.plan.query import LogicalPlan, Output
+    from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.measure import Measurement
     from dpquery.privacy.question import Versions
@@ -159,23 +162,34 @@ def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int) -
     return part_half_width(part) * spread / ASSUMED_ROWS
 
 
+def noise_in_rows(plan: PrivacyPlan) -> float:
+    """95 % half-width of the noise on one group of the first aggregate, in rows of its largest value."""
+    parts = [plan.parts[index] for index in plan.readings[0].parts]
+    part = next(part for part in parts if not isinstance(part.measurement, QuantileMeasurement))
+    return part_half_width(part) / one_row(part.measurement, for_intervals=False)
+
+
+def bounds_in_use(bounded: BoundedPlan) -> dict[str, int]:
+    """The contribution bounds that apply, by their names in the policy."""
+    bounds = bounded.bounds
+    if not bounded.logical.bounded_keys:
+        return {"max_rows": bounds.max_rows_per_group}
+    if bounded.rule == "dual-greedy":
+        return {"max_rows_per_group": bounds.max_rows_per_group}
+    return {
+        "max_rows": bounds.max_rows,
+        "max_groups": bounds.max_groups,
+        "max_rows_per_group": bounds.max_rows_per_group,
+    }
+
+
 def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
-    bounds, logical = plan.bounded.bounds, plan.bounded.logical
-    if not logical.keys:
-        shown = {"max_rows": bounds.max_rows_per_group}
-    elif plan.bounded.rule == "dual-greedy":
-        shown = {"max_rows_per_group": bounds.max_rows_per_group}
-    else:
-        shown = {
-            "max_rows": bounds.max_rows,
-            "max_groups": bounds.max_groups,
-            "max_rows_per_group": bounds.max_rows_per_group,
-        }
+    logical = plan.bounded.logical
     return PlanSummary(
         unit=plan.bounded.unit,
         owners=1 if plan.bounded.rule == "one-owner" else 2,
         bounding=plan.bounded.rule,
-        bounds=shown,
+        bounds=bounds_in_use(plan.bounded),
         keys="selected" if logical.selects_groups else "declared" if logical.keys else "none",
         groups=plan.bounded.cells if _groups_known(logical) else None,
         threshold=None if plan.selection is None else plan.selection.threshold,
@@ -258,6 +272,10 @@ def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
             case PairsMeasurement(parties=parties):
                 pair = ", ".join(parties)
                 found.append(f"COUNT(DISTINCT ({pair})) leaves out pairs with a withheld number")
+            case KeptMeasurement(present=None):
+                found.append(
+                    f"shares are of the rows that {TIMES[-1]:g} times the bounds keep; what these leave out is not seen"
+                )
             case ValuesMeasurement(width=width):
                 found.append(
                     f"of {width} values, those with more than {values_threshold(part)} noisy rows count as different "
@@ -345,9 +363,9 @@ def bounding_in_words(logical: LogicalPlan, plan: PrivacyPlan) -> str:
     """One line for the preview: which rule, and how much one number may add."""
     bounds = plan.bounded.bounds
     if plan.bounded.rule == "dual-greedy":
-        each = "in each group" if logical.keys else "in all"
+        each = "in each group" if logical.bounded_keys else "in all"
         return f"two owners per row (dual-greedy): a number keeps at most {bounds.max_rows_per_group} rows {each}"
-    if not logical.keys:
+    if not logical.bounded_keys:
         return f"one owner per row: a number keeps at most {bounds.max_rows} rows"
     return (
         f"one owner per row: a number keeps at most {bounds.max_rows} rows, in at most {bounds.max_groups} groups, "

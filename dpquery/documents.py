@@ -134,6 +134,35 @@ class DerivedDocument(_Document):
     warnings: tuple[str, ...]
 
 
+class BoundsLevel(_Document):
+    times: float = Field(description="how many times the query's own bounds these are")
+    bounds: dict[str, int]
+    noise_rows: float = Field(description="95 % half-width of the query's noise on one group, in rows")
+    allowed: bool = Field(description="whether the policy lets a query ask for them")
+
+
+class BoundingLossDocument(_Document):
+    """What `dpquery query --bounding-loss --json` prints: the share of rows that bounds leave out."""
+
+    schema_: Literal["dpquery.bounding-loss/1"] = Field("dpquery.bounding-loss/1", alias="schema")
+    status: Literal["released", "repeated"]
+    release: str
+    columns: tuple[Annotated[KeyColumn | DerivedColumn, Field(discriminator="role")], ...]
+    rows: tuple[dict[str, Any], ...]
+    levels: tuple[BoundsLevel, ...]
+    answer_epsilon: float = Field(description="epsilon at which the query itself is thought to be asked")
+    advice: tuple[str, ...]
+    interval: Interval
+    cost: Cost
+    left: Left | None
+    guarantee: Guarantee
+    purpose: str
+    notice: str
+    ledger: LedgerEntry
+    versions: dict[str, str]
+    warnings: tuple[str, ...]
+
+
 class Amount(_Document):
     epsilon: float
     delta: float
@@ -260,6 +289,7 @@ class TablesDocument(_Document):
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
+    "bounding-loss": BoundingLossDocument,
     "budget": BudgetDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,

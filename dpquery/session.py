@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,7 @@ from dpquery import arguments, describe, record
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
 from dpquery.answer import answer
+from dpquery.bounding_loss import BoundingLoss, Candidate
 from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
@@ -23,7 +24,8 @@ from dpquery.noise.conversion import rho_within
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
-from dpquery.plan.query import shown
+from dpquery.plan.loss import TIMES, loss_request
+from dpquery.plan.query import RequestedBounds, shown
 from dpquery.plan.relations import tables_of
 from dpquery.preview import Preview
 from dpquery.privacy.bound import bound
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
     from dpquery.ledger import Charged
     from dpquery.plan.catalog import Catalog, NamedTable
     from dpquery.plan.expressions import Constant, Value
-    from dpquery.plan.query import LogicalPlan, RequestedBounds
+    from dpquery.plan.query import LogicalPlan
+    from dpquery.privacy.bound import BoundedPlan
 
 CONSENT_VERSION = 1
 """No consent record can reach this store yet, so that what numbers allow never changes."""
@@ -249,6 +252,44 @@ class Query:
             kept, noisy = record.unpack(payload, plan)
             return self._release(kept, noisy, versions, charged, "released")
 
+    def bounding_loss(
+        self,
+        epsilon: float | None = None,
+        *,
+        answer_epsilon: float | None = None,
+        fresh: bool = False,
+        request_id: str | None = None,
+    ) -> BoundingLoss:
+        """The share of this query's rows that contribution bounds leave out, with advice on bounds. Spends like `run`.
+
+        `epsilon`: privacy loss of this release (the policy's default if None). `answer_epsilon`: what the query itself
+        will be asked at, for the advice (the policy's default if None). UsageError where bounds leave out no rows.
+        """
+        answered = self._nano(answer_epsilon)
+        request = loss_request(self.logical)
+        release = Query(self.session, request.logical).run(epsilon, fresh=fresh, request_id=request_id)
+        bounded = bound(self.logical, self.session.catalog)
+        widest = replace(self.logical, requested_bounds=RequestedBounds())
+        return BoundingLoss(
+            release,
+            request.counted,
+            {times: self._candidate(bounded, times, answered) for times in TIMES},
+            groups=self.logical.cells,
+            ceiling=bound(widest, self.session.catalog).bounds,
+            names=tuple(describe.bounds_in_use(bounded)),
+            answer_epsilon=answered / NANO,
+        )
+
+    def preview_bounding_loss(self, epsilon: float | None = None) -> Preview:
+        """The price of `bounding_loss`, and the error of the counts that it is read off. Free."""
+        return Query(self.session, loss_request(self.logical).logical).preview(epsilon)
+
+    def _candidate(self, bounded: BoundedPlan, times: float, epsilon_nano: int) -> Candidate:
+        """The query under bounds that are `times` its own, and the noise that it would then have."""
+        bounds = bounded.bounds_at(times)
+        plan = self._calibrated(epsilon_nano, replace(bounded, bounds=bounds))[0]
+        return Candidate(bounds, describe.noise_in_rows(plan))
+
     def _refresh(self) -> None:
         """Read what was ingested since; StoreError if the policy changed: the old one checked this query."""
         store = self.session.store
@@ -283,10 +324,10 @@ class Query:
         plans = self._calibrated(epsilon_nano)
         return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
 
-    def _calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
+    def _calibrated(self, epsilon_nano: int, bounded: BoundedPlan | None = None) -> tuple[PrivacyPlan, ...]:
         limits = self.session.store.policy.limits
         return calibrate(
-            bound(self.logical, self.session.catalog),
+            bounded or bound(self.logical, self.session.catalog),
             epsilon_nano,
             delta_release=limits.delta_release,
             gaussian_allowed=limits.gaussian,

@@ -123,12 +123,18 @@ def query(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="price and expected error; spends nothing")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="pay for an independent answer")] = False,
     request_id: Annotated[str | None, typer.Option(help="a retry with the same id never pays twice")] = None,
+    bounding_loss: Annotated[
+        bool, typer.Option("--bounding-loss", help="instead of the answer: the share of its rows that bounds leave out")
+    ] = False,
 ) -> None:
     """Ask one question."""
     from dpquery.cli.query import Asked, run_query
 
     given = tuple(param or ())
-    run_query(folder, Asked(sql, file, analyst, purpose, epsilon, within, given, json, csv, dry_run, fresh, request_id))
+    asked = Asked(
+        sql, file, analyst, purpose, epsilon, within, given, json, csv, dry_run, fresh, request_id, bounding_loss
+    )
+    run_query(folder, asked)
 
 
 @app.command()

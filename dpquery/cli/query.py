@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpquery.cli.output import note, print_table
 from dpquery.errors import UsageError
@@ -15,9 +15,12 @@ from dpquery.session import connect
 from dpquery.sql.parameters import typed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from dpquery.bounding_loss import BoundingLoss
     from dpquery.plan.expressions import Constant
+    from dpquery.preview import Preview
     from dpquery.release import Release
     from dpquery.session import Query
 
@@ -38,6 +41,7 @@ class Asked:
     dry_run: bool
     fresh: bool
     request_id: str | None
+    bounding_loss: bool
 
 
 def run_query(folder: Path, asked: Asked) -> None:
@@ -45,18 +49,23 @@ def run_query(folder: Path, asked: Asked) -> None:
     text = _text(asked)
     with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
         query = session.sql(text, params=_params(asked.param))
+        if asked.bounding_loss and asked.within is not None:
+            raise UsageError("DPQ-002", "a bounding loss is priced by its epsilon", fix="--epsilon 0.1")
         if asked.dry_run:
-            preview = query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+            preview = _preview(query, asked)
             print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))
             return
         if not _agreed(query, asked):
             note("nothing was spent")
             return
+        if asked.bounding_loss:
+            _print_loss(query.bounding_loss(asked.epsilon, fresh=asked.fresh, request_id=asked.request_id), asked)
+            return
         release = query.run(asked.epsilon, within=asked.within, fresh=asked.fresh, request_id=asked.request_id)
     if asked.json:
         print(release.document().model_dump_json(by_alias=True))
     elif asked.csv:
-        _print_csv(release)
+        _print_csv(release.answer.names, release.answer.rows())
     else:
         _print_release(release)
 
@@ -91,17 +100,36 @@ def _agreed(query: Query, asked: Asked) -> bool:
     """Whether to spend: asked only on a terminal, and only if no loss was named."""
     if asked.epsilon is not None or asked.within is not None or not sys.stdin.isatty():
         return True
-    preview = query.preview()
-    note(str(preview))
+    note(str(_preview(query, asked)))
     sys.stderr.write("\nspend this? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _print_csv(release: Release) -> None:
+def _preview(query: Query, asked: Asked) -> Preview:
+    if asked.bounding_loss:
+        return query.preview_bounding_loss(asked.epsilon)
+    return query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+
+
+def _print_loss(loss: BoundingLoss, asked: Asked) -> None:
+    if asked.json:
+        print(loss.document().model_dump_json(by_alias=True))
+    elif asked.csv:
+        _print_csv([name for name, _, _ in loss.sheet().flat()], loss.rows())
+    else:
+        print_table([column.name for column in loss.sheet().columns], loss.shown_rows(), numeric=frozenset({1, 2}))
+        paid = "asked before: free" if loss.status == "repeated" else f"spent epsilon {loss.cost.epsilon:g}"
+        note(f"± covers the noise at 95 %; {paid}; {loss.release.release_id}")
+        note(loss.guarantee.sentence)
+        for text in (*loss.release.warnings, *loss.advice):
+            note(f"note: {text}")
+
+
+def _print_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(release.answer.names)
-    for row in release.answer.rows():
+    writer.writerow(names)
+    for row in rows:
         writer.writerow(["" if value is None else json_value(value) for value in row.values()])
 
 

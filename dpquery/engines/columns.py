@@ -15,6 +15,7 @@ from dpquery.privacy.measure import (
     CountMeasurement,
     DistinctMeasurement,
     HistogramMeasurement,
+    KeptMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
     QuantileMeasurement,
@@ -52,7 +53,10 @@ def value_column(measurement: Measurement) -> render.Sql | None:
     """SQL of the measurement's own column, None where it has none."""
     match measurement:
         case (
-            CountMeasurement(present=present) | DistinctMeasurement(present=present) | PairsMeasurement(present=present)
+            CountMeasurement(present=present)
+            | DistinctMeasurement(present=present)
+            | PairsMeasurement(present=present)
+            | KeptMeasurement(present=present)
         ):
             return None if present is None else render.sql("({} IS NOT NULL)::UTINYINT", render.render(present))
         case SumMeasurement(argument=argument, grid=grid, per_group=True):
@@ -79,7 +83,10 @@ def present_in(measurement: Measurement) -> Expression | None:
     """What must not be NULL for a row to count."""
     match measurement:
         case (
-            CountMeasurement(present=present) | DistinctMeasurement(present=present) | PairsMeasurement(present=present)
+            CountMeasurement(present=present)
+            | DistinctMeasurement(present=present)
+            | PairsMeasurement(present=present)
+            | KeptMeasurement(present=present)
         ):
             return present
         case _:

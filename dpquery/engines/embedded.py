@@ -80,7 +80,7 @@ class _Scan:
         by_rows = any(isinstance(a, CountNumbers) and a.by_rows for a in logical.aggregates)
         self.index = GroupIndex.of(logical) if logical.selects_groups else None
         if self.index is None:
-            self.columns.append(ScanColumn("cell", render.cell(() if by_rows else logical.keys)))
+            self.columns.append(ScanColumn("cell", render.cell(() if by_rows else logical.bounded_keys)))
         else:
             keys = zip(logical.keys, self.index.listed, strict=True)
             for i, (key, listed) in enumerate(keys):

@@ -14,6 +14,7 @@ from dpquery.privacy.measure import (
     CountMeasurement,
     DistinctMeasurement,
     HistogramMeasurement,
+    KeptMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
     QuantileMeasurement,
@@ -42,7 +43,7 @@ def one_owner(plan: PrivacyPlan, scan: RowScan) -> tuple[NDArray[np.int64], ...]
     masked = [i for i, part in enumerate(plan.parts) if _has_mask(plan, i)]
     pairs = [i for i, part in enumerate(plan.parts) if isinstance(part.measurement, PairsMeasurement)]
     # Numbers by their rows are no groups of rows: all of a number's rows are in one cell.
-    cells = 1 if _by_rows(plan) else plan.bounded.cells
+    cells = 1 if _by_rows(plan) else plan.bounded.logical.bounded_groups
     rows = OneOwnerRows(numbers, cells, columns=len(valued), masks=len(masked))
     pair_rows = {i: (FirstPairs(numbers, cells), OneOwnerRows(numbers, cells)) for i in pairs}
     for batch in scan.batches():
@@ -70,6 +71,9 @@ def one_owner(plan: PrivacyPlan, scan: RowScan) -> tuple[NDArray[np.int64], ...]
             case PairsMeasurement():
                 own = pair_rows[index][1]
                 found = own.bound(bounds.max_rows, bounds.max_groups, bounds.max_rows_per_group).counts()
+            case KeptMeasurement(bounds=wider):
+                stay = rows.bound(wider.max_rows, wider.max_groups, wider.max_rows_per_group)
+                found = stay.counts(masked.index(index) if index in masked else None).sum(dtype=np.int64)
             case SumMeasurement(per_group=True, low=low, high=high):
                 found = rows.sum_clamped_per_group(valued.index(index), low, high, bounds.max_groups)
             case _:
@@ -125,7 +129,7 @@ def _has_value(plan: PrivacyPlan, index: int) -> bool:
 
 def _has_mask(plan: PrivacyPlan, index: int) -> bool:
     measurement = plan.parts[index].measurement
-    counts_some = isinstance(measurement, CountMeasurement) and measurement.present is not None
+    counts_some = isinstance(measurement, CountMeasurement | KeptMeasurement) and measurement.present is not None
     return counts_some or isinstance(measurement, DistinctMeasurement)
 
 

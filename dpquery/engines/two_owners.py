@@ -24,6 +24,7 @@ from dpquery.privacy.measure import (
     CountMeasurement,
     DistinctMeasurement,
     HistogramMeasurement,
+    KeptMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
     SumMeasurement,
@@ -46,7 +47,7 @@ def two_owners(plan: PrivacyPlan, scan: RowScan, state_bytes: int) -> tuple[NDAr
     share = max(1, state_bytes // len(plan.parts))
     numbers = scan.source.numbers
     ranges = [_partitions(plan, part.measurement, numbers, share) for part in plan.parts]
-    totals = [np.zeros(plan.bounded.cells * part.measurement.width, np.int64) for part in plan.parts]
+    totals = [np.zeros(_integers(plan, part.measurement), np.int64) for part in plan.parts]
     for turn in range(max(len(parts) for parts in ranges)):
         running: list[tuple[int, range, _Bounded]] = []
         for index, parts in enumerate(ranges):
@@ -59,15 +60,28 @@ def two_owners(plan: PrivacyPlan, scan: RowScan, state_bytes: int) -> tuple[NDAr
         for index, cells, greedy in running:
             found = greedy.totals()
             totals[index][cells.start : cells.start + len(found)] = found
-    widths = [part.measurement.width for part in plan.parts]
-    return tuple(found.reshape(-1, width) for found, width in zip(totals, widths, strict=True))
+    return tuple(_table(part.measurement, found) for part, found in zip(plan.parts, totals, strict=True))
+
+
+def _integers(plan: PrivacyPlan, measurement: Measurement) -> int:
+    """How many totals the greedies of a measurement give together."""
+    if isinstance(measurement, KeptMeasurement):
+        return measurement.groups
+    return plan.bounded.cells * measurement.width
+
+
+def _table(measurement: Measurement, totals: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Totals as cells and widths; kept rows of all groups are added up."""
+    if isinstance(measurement, KeptMeasurement):
+        totals = totals.sum(keepdims=True, dtype=np.int64)
+    return totals.reshape(-1, measurement.width)
 
 
 def _greedy_cells(plan: PrivacyPlan, measurement: Measurement) -> int:
     """How many greedies a measurement runs: one for each of its integers, but one alone for numbers by their rows."""
     if isinstance(measurement, NumbersMeasurement) and measurement.by_rows:
         return 1
-    cells = plan.bounded.cells * measurement.width
+    cells = _integers(plan, measurement)
     ensure(cells <= CODES_MAX, f"at most {CODES_MAX} cells")
     return cells
 
@@ -78,6 +92,8 @@ def _capacity(plan: PrivacyPlan, measurement: Measurement) -> int:
             return capacity
         case ValuesMeasurement():
             return VALUE_CAPACITY
+        case KeptMeasurement(bounds=own):
+            return own.max_rows_per_group
         case _:
             return plan.bounded.bounds.max_rows_per_group
 
@@ -99,7 +115,7 @@ def _bounded(plan: PrivacyPlan, index: int, numbers: int, cells: range) -> _Boun
     measurement = plan.parts[index].measurement
     count, capacity = _greedy_cells(plan, measurement), _capacity(plan, measurement)
     match measurement:
-        case CountMeasurement():
+        case CountMeasurement() | KeptMeasurement():
             return _Rows(DualGreedyCount(numbers, count, capacity, partition=cells), measurement, index)
         case PairsMeasurement():
             return _Rows(DualGreedyPairs(numbers, count, capacity, partition=cells), measurement, index)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Group
 
-    from dpquery.documents import DerivedDocument, ReleaseDocument
+    from dpquery.documents import BoundingLossDocument, DerivedDocument, ReleaseDocument
     from dpquery.faces.plot import Plot
     from dpquery.faces.sheet import Sheet
 
@@ -43,7 +43,7 @@ class Shown(ABC):
         """The same with intervals at another confidence, from 0.5 to 0.99995."""
 
     @abstractmethod
-    def document(self) -> ReleaseDocument | DerivedDocument:
+    def document(self) -> ReleaseDocument | DerivedDocument | BoundingLossDocument:
         """The object that other programs read."""
 
     def rows(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -105,8 +106,29 @@ class CountNumbers:
     by_rows: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CountKept:
+    """Rows that stay under `times` the request's contribution bounds, in all groups of `keys` together.
+
+    With `present`, those of them where it is not NULL.
+    """
+
+    keys: tuple[GroupKey, ...]
+    times: float
+    present: Expression | None = None
+
+
 Aggregate: TypeAlias = (
-    CountRows | Sum | Average | Variance | Quantile | CountDistinct | CountPairs | CountValues | CountNumbers
+    CountRows
+    | Sum
+    | Average
+    | Variance
+    | Quantile
+    | CountDistinct
+    | CountPairs
+    | CountValues
+    | CountNumbers
+    | CountKept
 )
 
 
@@ -186,10 +208,24 @@ class LogicalPlan:
         if self.groups is not None:
             return len(self.groups)
         ensure(not self.selects_groups, "groups are counted once they are selected")
-        product = 1
-        for key in self.keys:
-            product *= len(key.values)
-        return product
+        return combinations(self.keys)
+
+    @property
+    def bounded_keys(self) -> tuple[GroupKey, ...]:
+        """The keys in whose groups rows are bounded: those of the answer, or those that kept rows are counted over."""
+        first = self.aggregates[0]
+        return first.keys if isinstance(first, CountKept) else self.keys
+
+    @property
+    def bounded_groups(self) -> int:
+        """In how many groups rows are bounded."""
+        first = self.aggregates[0]
+        return combinations(first.keys) if isinstance(first, CountKept) else self.cells
+
+
+def combinations(keys: tuple[GroupKey, ...]) -> int:
+    """How many groups declared keys make together."""
+    return math.prod(len(key.values) for key in keys)
 
 
 def group_values(plan: LogicalPlan, index: int) -> list[Constant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -53,6 +54,15 @@ class BoundedPlan:
     def cells(self) -> int:
         return self.logical.cells
 
+    def bounds_at(self, times: float) -> ContributionBounds:
+        """Every bound `times` as large, rounded up; never more groups than there are."""
+        groups = self.logical.bounded_groups
+        each = math.ceil(self.bounds.max_rows_per_group * times)
+        if self.rule == "dual-greedy":
+            return ContributionBounds(groups * each, groups, each)
+        most = min(groups, math.ceil(self.bounds.max_groups * times))
+        return ContributionBounds(math.ceil(self.bounds.max_rows * times), most, each)
+
     @property
     def unit(self) -> str:
         """Who is protected, in words."""
@@ -87,7 +97,7 @@ def _structural(logical: LogicalPlan, bounds: ContributionBounds) -> Contributio
         return bounds
     if not relation.keys:
         return ContributionBounds(1, 1, 1)
-    keyed = {key.expression.name for key in logical.keys if isinstance(key.expression, ColumnRef)}
+    keyed = {key.expression.name for key in logical.bounded_keys if isinstance(key.expression, ColumnRef)}
     if not {name for name, _ in relation.keys} <= keyed:
         return bounds
     rows = min(bounds.max_rows, bounds.max_groups)
@@ -111,10 +121,11 @@ def _check_shapes(logical: LogicalPlan, rule: Rule) -> None:
 def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> ContributionBounds:
     declared = table.policy.contribution_bounds
     asked = logical.requested_bounds
-    if not logical.keys:
+    keys = logical.bounded_keys
+    if not keys:
         rows = _at_most(asked.max_rows, declared.ungrouped.max_rows, "max_rows")
         return ContributionBounds(rows, 1, rows)
-    names = {name for key in logical.keys for name in _key_names(key.expression, logical.relation)}
+    names = {name for key in keys for name in _key_names(key.expression, logical.relation)}
     entry = next((e for e in declared.by_key if set(e.keys) <= names), declared.grouped)
     per_group = entry.max_rows_per_group or declared.grouped.max_rows_per_group
     ensure(per_group is not None, "grouped bounds have max_rows_per_group")
@@ -125,14 +136,14 @@ def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> Contribution
     rows = entry.max_rows or max(declared.grouped.max_rows or groups * per_group, per_group)
     rows = _at_most(asked.max_rows, rows, "max_rows")
     if rule == "dual-greedy":
-        return ContributionBounds(logical.cells * per_group, logical.cells, per_group)
+        return ContributionBounds(logical.bounded_groups * per_group, logical.bounded_groups, per_group)
     return ContributionBounds(rows, groups, min(per_group, rows))
 
 
 def _groups(logical: LogicalPlan, declared: int | None) -> int:
     """Most groups of one number: the policy's bound, and no more than there are."""
     if not logical.selects_groups:
-        return min(logical.cells, declared or logical.cells)
+        return min(logical.bounded_groups, declared or logical.bounded_groups)
     if isinstance(logical.relation, PerNumber) and not logical.relation.keys:
         return 1
     if declared is None:

@@ -132,7 +132,7 @@ def calibrate(
     measurements, readings = measure(bounded)
     sensitivities = [sensitivity(m, bounded) for m in measurements]
     selected = any(isinstance(m, QuantileMeasurement) for m in measurements)
-    weights = [_one_row(m, for_intervals=selected) for m in measurements]
+    weights = [one_row(m, for_intervals=selected) for m in measurements]
     options: list[tuple[MechanismName, tuple[CalibratedMeasurement, ...]]] = []
     options.append(("laplace", _laplace(epsilon_nano, measurements, sensitivities, weights)))
     if gaussian_allowed:
@@ -160,7 +160,7 @@ def _selecting(plan: PrivacyPlan, thresholds: Thresholds | None) -> PrivacyPlan:
     return replace(plan, parts=(charged, *plan.parts[1:]), selection=Selection(found.value))
 
 
-def _one_row(measurement: Measurement, *, for_intervals: bool) -> float:
+def one_row(measurement: Measurement, *, for_intervals: bool) -> float:
     """What one row can add to the answer, in units of the noise, so that errors of all answers are compared in rows.
 
     A sum: the largest value; of squares: the largest square. A histogram of B bins: a quantile is where the rows up to

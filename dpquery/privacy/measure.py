@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, assert_never
 
 from dpquery.errors import QueryRefused, ensure
+from dpquery.plan.canonical import sort_key
 from dpquery.plan.expressions import nullable
 from dpquery.plan.query import (
     Average,
     CountDistinct,
+    CountKept,
     CountNumbers,
     CountPairs,
     CountRows,
@@ -24,14 +26,16 @@ from dpquery.plan.query import (
     Quantile,
     Sum,
     Variance,
+    combinations,
 )
 from dpquery.privacy.bins import bin_capacity, bin_count, bin_edges, bin_moments
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant, Expression
+    from dpquery.plan.keys import GroupKey
     from dpquery.plan.query import Aggregate, Bins
     from dpquery.plan.ranges import ValueRange
-    from dpquery.privacy.bound import BoundedPlan
+    from dpquery.privacy.bound import BoundedPlan, ContributionBounds
 
 EXTREMES = {0.0: 0.005, 1.0: 0.995}
 """What the least and the largest value are read as: exact extremes are one number's values."""
@@ -231,6 +235,25 @@ class NumbersMeasurement:
 SELECTING = NumbersMeasurement(1, by_rows=False)
 """What groups are selected by: different protected numbers. The first measurement of a plan that selects groups."""
 
+
+@dataclass(frozen=True, slots=True)
+class KeptMeasurement:
+    """Rows that stay under `bounds` in all groups of `keys` together: one integer. With `present`, where not NULL."""
+
+    keys: tuple[GroupKey, ...]
+    bounds: ContributionBounds
+    present: Expression | None = None
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @property
+    def groups(self) -> int:
+        """Groups in which rows are bounded."""
+        return combinations(self.keys)
+
+
 Measurement: TypeAlias = (
     CountMeasurement
     | SumMeasurement
@@ -241,6 +264,7 @@ Measurement: TypeAlias = (
     | PairsMeasurement
     | ValuesMeasurement
     | NumbersMeasurement
+    | KeptMeasurement
 )
 
 ReadingKind = Literal[
@@ -330,6 +354,12 @@ def _reading(aggregate: Aggregate, plan: BoundedPlan, place: _Place) -> Reading:
             if by_rows:
                 _check_by_rows(plan)
             return Reading("count", (place(NumbersMeasurement(at_least, by_rows)),))
+        case CountKept(keys=keys, times=times, present=present):
+            ensure(
+                not plan.logical.keys and keys == plan.logical.bounded_keys,
+                "kept rows are counted over one set of keys",
+            )
+            return Reading("count", (place(KeptMeasurement(in_one_order(keys), plan.bounds_at(times), present)),))
         case _:
             assert_never(aggregate)
 
@@ -341,6 +371,11 @@ def _two_values(low: int, high: int) -> bool:
     count moves twice as much. Two bins hold the mean exactly.
     """
     return high - low == 1
+
+
+def in_one_order(keys: tuple[GroupKey, ...]) -> tuple[GroupKey, ...]:
+    """Keys as they make the same groups however they were written."""
+    return tuple(sorted((replace(key, origin="") for key in keys), key=sort_key))
 
 
 def _rows_with(argument: Expression) -> CountMeasurement:

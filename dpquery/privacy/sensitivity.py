@@ -14,6 +14,7 @@ from dpquery.privacy.measure import (
     CountMeasurement,
     DistinctMeasurement,
     HistogramMeasurement,
+    KeptMeasurement,
     NumbersMeasurement,
     PairsMeasurement,
     QuantileMeasurement,
@@ -54,7 +55,8 @@ def _one_owner(measurement: Measurement, bounds: ContributionBounds) -> Sensitiv
     over them; of pairs, as many are kept as of rows. Of a quantile's scores each moves by at most its weight per row;
     one of a cell is selected, so that norms are over the cells, each with its score that moves most.
     Numbers with at least t rows: the number itself, in each group where it has t, so in min(G, K / t) groups. Numbers
-    by their rows: the number itself, once.
+    by their rows: the number itself, once. Kept rows of all groups together, under bounds of their own: one integer,
+    which moves by L1 of these bounds.
     """
     match measurement:
         case CountMeasurement() | HistogramMeasurement() | PairsMeasurement() | ValuesMeasurement():
@@ -75,8 +77,14 @@ def _one_owner(measurement: Measurement, bounds: ContributionBounds) -> Sensitiv
             # Where t is above the rows that a number may keep, nothing is counted; no scale is zero, though.
             groups = max(1, min(bounds.max_rows // least, bounds.max_groups))
             return Sensitivity(groups, groups, 1)
+        case KeptMeasurement(bounds=own):
+            return _one_integer(_rows(own).l1)
         case _:
             assert_never(measurement)
+
+
+def _one_integer(most: int) -> Sensitivity:
+    return Sensitivity(most, most * most, most)
 
 
 def _rows(bounds: ContributionBounds) -> Sensitivity:
@@ -98,6 +106,8 @@ def _dual_greedy(measurement: Measurement, capacity: int, cells: int) -> Sensiti
     rows: at most k + 1. Numbers by their kept rows, all rows in one greedy: the number leaves its bin, and k others
     move by one row each, from one bin to the next: L1 = 1 + 2k. No bin gains or loses more than k + 1, and the squares
     are largest where all k come from the bin of the number and go to the same next one: L2^2 = (k + 1)^2 + k^2.
+    Kept rows of all groups together, under a capacity of their own: each group moves by 0 to that, and all the same
+    way, so the one integer moves by at most the capacity times the groups.
     """
     match measurement:
         case CountMeasurement() | PairsMeasurement():
@@ -112,6 +122,8 @@ def _dual_greedy(measurement: Measurement, capacity: int, cells: int) -> Sensiti
             each = measurement.capacity
         case ValuesMeasurement():
             each = VALUE_CAPACITY
+        case KeptMeasurement(bounds=own, groups=groups):
+            return _one_integer(own.max_rows_per_group * groups)
         case SquaresMeasurement() | QuantileMeasurement():
             broken("rows with two owners have no sum of squares, and no selected quantiles")
         case _:

@@ -13,6 +13,7 @@ from dpquery.plan.query import (
     Aggregate,
     Average,
     CountDistinct,
+    CountKept,
     CountNumbers,
     CountPairs,
     CountRows,
@@ -333,7 +334,7 @@ class AggregateResolver:
     def unit(self, aggregate: Aggregate) -> str | None:
         """The unit shown beside the values of an aggregate."""
         match aggregate:
-            case CountRows():
+            case CountRows() | CountKept():
                 return self.rows.table.name if self.rows.per_number is None else "numbers"
             case CountDistinct() | CountNumbers():
                 return "numbers"

@@ -72,6 +72,28 @@ def test_dry_run_spends_nothing(made: MadeStore) -> None:
     assert "expected ±" in text
 
 
+def test_bounding_loss_is_priced_and_printed(made: MadeStore) -> None:
+    sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    ask = ["query", made.folder, sql, *ASK, "--epsilon", "0.3", "--bounding-loss"]
+    before = json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"]
+    priced = json.loads(dpquery(*ask, "--dry-run", "--json").stdout)
+    valid(priced, "release")
+    assert before == json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"]
+    document = json.loads(dpquery(*ask, "--json").stdout)
+    valid(document, "bounding-loss")
+    assert document["cost"]["epsilon"] == priced["cost"]["epsilon"] == 0.3
+    table = dpquery(*ask, "--csv").stdout.splitlines()
+    assert table[0].startswith("bounds,rows_kept,")
+    assert len(table) == 1 + len(document["rows"])
+    text = dpquery(*ask)
+    assert "(as asked)" in text.stdout
+    assert document["advice"][0] in text.stderr
+    done = dpquery("query", made.folder, sql, *ASK, "--within", "5", "--bounding-loss")
+    assert done.returncode == 2
+    done = dpquery("query", made.folder, "SELECT COUNT(DISTINCT caller) FROM calls", *ASK, "--bounding-loss", "--json")
+    assert (done.returncode, json.loads(done.stderr)["spent"]) == (2, 0)
+
+
 def test_csv_file_and_standard_input(made: MadeStore, tmp_path: Path) -> None:
     sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
     (tmp_path / "q.sql").write_text("\ufeff" + sql)  # as some editors write it

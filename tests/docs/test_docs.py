@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
-RUN = tuple(page for page in PAGES if page.name in {"tutorial.md", "python.md", "tools.md", "cli.md", "README.md"})
+RUN = tuple(
+    page for page in PAGES if page.name in {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "README.md"}
+)
 
 DEMO = "dpquery-demo"
 DEMO_ROWS = 20_000
