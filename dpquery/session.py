@@ -153,7 +153,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question that has been understood. Only `run` spends."""
+    """A question that has been understood. Only `run` and `bounding_loss` spend."""
 
     session: Session = field(repr=False)
     logical: LogicalPlan = field(repr=False)
