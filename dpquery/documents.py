@@ -86,6 +86,16 @@ class LedgerEntry(_Document):
     at: str
 
 
+class ValueBounds(_Document):
+    aggregate: str
+    low: float
+    high: float
+    clear: bool = Field(description="whether any values stood out of the noise; if not, the bounds are a guess")
+    release: str = Field(description="the release that chose them")
+    epsilon: float = Field(description="what choosing them cost, when they were chosen")
+    new: bool = Field(description="whether they were chosen for this query")
+
+
 class ReleaseDocument(_Document):
     """What `dpquery query --json` prints."""
 
@@ -96,6 +106,7 @@ class ReleaseDocument(_Document):
     rows: tuple[dict[str, Any], ...]
     interval: Interval = Interval()
     plan: PlanSummary
+    value_bounds: tuple[ValueBounds, ...] = Field((), description="those that were chosen, where bounds => 'auto'")
     cost: Cost
     left: Left | None
     guarantee: Guarantee

@@ -113,7 +113,7 @@ def quantile(histogram: NoisyHistogram, fraction: float, confidence: float) -> E
     index, share = _crossing(consistent(rows), fraction)
     start, end = first[index], last[index]
     value = start + share * (end - start)
-    if measurement.spacing == "log":
+    if measurement.spacing != "linear":
         geometric = (start > 0.0) & (end > start)
         safe = np.where(geometric, start, 1.0)
         value = np.where(geometric, safe * (np.where(geometric, end, 1.0) / safe) ** share, value)

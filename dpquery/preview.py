@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dpquery.describe import bounding_in_words, columns, cost, groups_in_words, guarantee, plan_summary, versions_in_use
+from dpquery.describe import (
+    bounding_in_words,
+    columns,
+    cost,
+    groups_in_words,
+    guarantee,
+    plan_summary,
+    upwards,
+    versions_in_use,
+)
 from dpquery.documents import ReleaseDocument, ValueColumn
 from dpquery.faces.words import number_text
+from dpquery.plan.auto_bounds import chosen_for
+from dpquery.plan.query import shown
 
 if TYPE_CHECKING:
-    from dpquery.documents import Left
+    from dpquery.chosen_bounds import ChosenBounds
+    from dpquery.documents import Cost, KeyColumn, Left
     from dpquery.plan.catalog import NamedTable
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.privacy.question import Versions
@@ -29,16 +42,21 @@ class Preview:
     repeat: bool
     """Whether a stored answer would be handed out for free."""
     warnings: tuple[str, ...] = ()
+    chosen: tuple[ChosenBounds, ...] = ()
+    """Value bounds that are stored for it."""
+    first: tuple[PrivacyPlan, ...] = ()
+    """Releases that will choose its value bounds, and are paid before it; until then its error is unknown."""
 
     def document(self) -> ReleaseDocument:
         """The object that `dpquery query --dry-run --json` prints."""
         return ReleaseDocument(
             status="preview",
             release=None,
-            columns=columns(self.plan, expected=True),
+            columns=self._columns(),
             rows=(),
             plan=plan_summary(self.plan, self.versions),
-            cost=cost(self.plan, ()),
+            value_bounds=tuple(each.document() for each in self.chosen),
+            cost=self._cost(),
             left=self.left,
             guarantee=guarantee(self.plan, self.table),
             purpose=self.purpose,
@@ -46,6 +64,31 @@ class Preview:
             ledger=None,
             versions=versions_in_use(),
             warnings=self.warnings,
+        )
+
+    def _columns(self) -> tuple[KeyColumn | ValueColumn, ...]:
+        """The columns, without the error of those whose bounds are not chosen yet."""
+        logical = self.plan.bounded.logical
+        found: list[KeyColumn | ValueColumn] = []
+        for output, column in zip(shown(logical), columns(self.plan, expected=True), strict=True):
+            unknown = output.kind == "aggregate" and chosen_for(logical.aggregates[output.index]) is not None
+            if unknown and isinstance(column, ValueColumn):
+                nothing = {"scale": None, "expected_half_width": None, "expected_if_rows": None}
+                found.append(column.model_copy(update=nothing))
+            else:
+                found.append(column)
+        return tuple(found)
+
+    def _cost(self) -> Cost:
+        """The price of the answer and of what comes before it."""
+        own = cost(self.plan, ())
+        before = [cost(plan, ()) for plan in self.first]
+        return own.model_copy(
+            update={
+                "epsilon": upwards(sum((Decimal(repr(c.epsilon)) for c in (own, *before)), Decimal(0))),
+                "delta": upwards(sum((Decimal(repr(c.delta)) for c in (own, *before)), Decimal(0))),
+                "rho": upwards(sum((Decimal(repr(c.rho)) for c in (own, *before)), Decimal(0))),
+            }
         )
 
     def lines(self) -> list[tuple[str, str]]:
@@ -59,16 +102,19 @@ class Preview:
         for column in self.document().columns:
             if isinstance(column, ValueColumn):
                 unit = f" {column.unit}" if column.unit else ""
-                text = (
-                    column.mechanism
-                    if column.scale is None
-                    else f"{column.mechanism}, scale {number_text(column.scale)}"
-                )
+                scale = ", scale unknown until bounds are chosen" if self.first else ""
+                scale = scale if column.scale is None else f", scale {number_text(column.scale)}"
+                text = f"{column.mechanism}{scale}"
                 if column.expected_half_width is not None:
                     text += f"; expected ± {number_text(column.expected_half_width)}{unit} at 95 %"
                 if column.expected_if_rows is not None:
                     text += f" if a group has {column.expected_if_rows:,} rows"
                 found.append((column.name, text))
+        if self.first:
+            part = number_text(sum(cost(plan, ()).epsilon for plan in self.first))
+            found.append(
+                ("bounds", f"chosen first, for epsilon {part} of the price; stored, then free for this question")
+            )
         price = self.document().cost
         described = f" at delta = {price.epsilon_at_delta:g} (rho {price.rho:.6g})" if price.epsilon_at_delta else ""
         blocks = bounded.blocks[0] if len(bounded.blocks) == 1 else f"each of {len(bounded.blocks)} blocks"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dpquery.answer import Answer
+    from dpquery.chosen_bounds import ChosenBounds
     from dpquery.faces.derive import Combined, Ratio, Source
     from dpquery.privacy.calibrate import PrivacyPlan
 
@@ -48,6 +49,8 @@ class Release(Shown):
     ledger: LedgerEntry = field(repr=False)
     versions: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    chosen: tuple[ChosenBounds, ...] = ()
+    """Value bounds that were chosen for it, each with the release that did so."""
 
     @property
     def bounding(self) -> str:
@@ -108,6 +111,7 @@ class Release(Shown):
             rows=self.json_rows(),
             interval=Interval(confidence=self.confidence),
             plan=self.summary,
+            value_bounds=tuple(each.document() for each in self.chosen),
             cost=self.cost,
             left=self.left,
             guarantee=self.guarantee,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -15,6 +17,7 @@ from dpquery.answer import answer
 from dpquery.bounding_loss import BoundingLoss, Candidate
 from dpquery.budget import budget_document, left_for, over_budget
 from dpquery.catalog import catalog_of
+from dpquery.chosen_bounds import BoundsRelease, decided, noisy_bins, with_bounds_release
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import BudgetRefused, DpqueryError, StoreError, UsageError, ensure
@@ -23,9 +26,10 @@ from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
+from dpquery.plan.auto_bounds import SHARE, bounds_requests
 from dpquery.plan.canonical import digest
 from dpquery.plan.loss import TIMES, loss_request
-from dpquery.plan.query import RequestedBounds, shown
+from dpquery.plan.query import Quantile, RequestedBounds, shown
 from dpquery.plan.relations import tables_of
 from dpquery.preview import Preview
 from dpquery.privacy.bound import bound
@@ -48,9 +52,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dpquery.chosen_bounds import ChosenBounds
     from dpquery.ledger import Charged
     from dpquery.plan.catalog import Catalog, NamedTable
-    from dpquery.plan.expressions import Constant, Value
+    from dpquery.plan.expressions import Constant, Expression, Value
     from dpquery.plan.query import LogicalPlan
     from dpquery.privacy.bound import BoundedPlan
 
@@ -157,6 +162,8 @@ class Query:
 
     session: Session = field(repr=False)
     logical: LogicalPlan = field(repr=False)
+    chosen: tuple[ChosenBounds, ...] = field(default=(), repr=False)
+    """Value bounds that releases before this one chose for it."""
 
     def __repr__(self) -> str:
         return (
@@ -174,6 +181,8 @@ class Query:
 
     def preview(self, epsilon: float | None = None) -> Preview:
         """Price, mechanism, scale and expected error at `epsilon` (the policy's default if None). Reads no rows."""
+        if self.logical.chooses_bounds:
+            return self._preview_choosing(self._nano(epsilon))
         plan = self._priced(self._nano(epsilon))
         versions = self._versions()
         session = self.session
@@ -187,7 +196,8 @@ class Query:
             session.purpose,
             session.store.policy.purposes[session.purpose].notice,
             repeat=stored is not None and not stored.owed(_own(request)),
-            warnings=describe.caveats(plan),
+            warnings=(*describe.caveats(plan), *map(str, self.chosen)),
+            chosen=self.chosen,
         )
 
     def preview_within(self, within: float) -> Preview:
@@ -225,6 +235,8 @@ class Query:
         if request_id is not None:
             request_id = arguments.identifier(request_id, "request_id", example='request_id="weekly-report-7"')
         self._refresh()
+        if self.logical.chooses_bounds and within is None:
+            return self._run_choosing(self._nano(epsilon), fresh=fresh, request_id=request_id)
         nano = self._nano(epsilon) if within is None else self._nano_within(within)
         versions = self._versions()
         plan = self._retried(nano, versions, request_id) or self._priced(nano)
@@ -251,6 +263,86 @@ class Query:
                 raise
             kept, noisy = record.unpack(payload, plan)
             return self._release(kept, noisy, versions, charged, "released")
+
+    def _run_choosing(self, nano: int, *, fresh: bool, request_id: str | None) -> Release:
+        """Two charges: bounds first, unless they are stored, then the answer under them.
+
+        Both are looked for in the budgets before the first is made. If this process ends between them, the bounds are
+        charged and stored, and the same request id, or the same question, goes on from there.
+        """
+        queries = self._bounds_queries()
+        each, rest = _shares(nano, len(queries))
+        unpaid = [query for query in queries.values() if query._stored_bounds(each) is None]  # noqa: SLF001 - a query
+        self._check_room(unpaid, each, rest)
+        releases: dict[Expression, BoundsRelease] = {}
+        paid = 0.0
+        try:
+            for position, (argument, query) in enumerate(queries.items()):
+                own_id = None if request_id is None else digest(["bounds/1", request_id, position])
+                release = query.run(each / NANO, request_id=own_id)
+                paid += release.cost.epsilon if any(pair.new for pair in release.cost.charged) else 0.0
+                bins = noisy_bins(release.plan, release.answer.noisy)
+                releases[argument] = BoundsRelease(bins, release.release_id, new=release.status == "released")
+            return self._decided(releases).run(rest / NANO, fresh=fresh, request_id=request_id)
+        except DpqueryError as error:
+            if error.spent is not None:
+                error.spent += paid  # what was charged for bounds stands too
+            raise
+
+    def _preview_choosing(self, nano: int) -> Preview:
+        """With the bounds that are stored; where they are not, what choosing them costs, and no error yet."""
+        queries = self._bounds_queries()
+        each, rest = _shares(nano, len(queries))
+        stored = {argument: query._stored_bounds(each) for argument, query in queries.items()}  # noqa: SLF001 - a query
+        known = {argument: release for argument, release in stored.items() if release is not None}
+        if len(known) == len(queries):
+            return self._decided(known).preview(rest / NANO)
+        unpaid = [query for argument, query in queries.items() if argument not in known]
+        first = tuple(query._priced(each) for query in unpaid)  # noqa: SLF001 - a query
+        plan, session = self._priced(rest), self.session
+        return Preview(
+            plan,
+            self.table,
+            self._versions(),
+            left_for(session.ledger, self._scopes(plan), plan),
+            session.purpose,
+            session.store.policy.purposes[session.purpose].notice,
+            repeat=False,
+            warnings=describe.caveats(plan),
+            first=first,
+        )
+
+    def _bounds_queries(self) -> dict[Expression, Query]:
+        return {argument: Query(self.session, request) for argument, request in bounds_requests(self.logical).items()}
+
+    def _decided(self, releases: Mapping[Expression, BoundsRelease]) -> Query:
+        logical, chosen = decided(bound(self.logical, self.session.catalog), releases)
+        return Query(self.session, logical, chosen)
+
+    def _stored_bounds(self, epsilon_nano: int) -> BoundsRelease | None:
+        """The stored release that chooses bounds, if this analyst has paid for it."""
+        plan = self._priced(epsilon_nano)
+        request = self._request(plan, self._versions(), None)
+        stored = self.session.ledger.find_for(request)
+        if stored is None or stored.owed(_own(request)):
+            return None
+        bins = noisy_bins(*record.unpack(stored.payload, plan))
+        return BoundsRelease(bins, stored.release, new=False)
+
+    def _check_room(self, first: Sequence[Query], each: int, rest: int) -> None:
+        """BudgetRefused if bounds that have yet to be chosen and the answer do not fit together: neither is charged."""
+        if not first:
+            return
+        before = [query._priced(each).loss for query in first]  # noqa: SLF001 - a query
+        plans = self._calibrated(rest)
+        if any(self._fits(plan, before) for plan in plans):
+            return
+        left = left_for(self.session.ledger, self._scopes(plans[0]), plans[0])
+        has = "a budget does not allow it" if left is None else f"{left.binding_scope} has {left.epsilon:g} left"
+        asked = (each * len(first) + rest) / NANO
+        raise BudgetRefused(
+            "DPQ-201", f"asked epsilon {asked:g} for bounds and answer together, and {has}", fix="ask for less epsilon"
+        )
 
     def bounding_loss(
         self,
@@ -330,17 +422,19 @@ class Query:
             bounded or bound(self.logical, self.session.catalog),
             epsilon_nano,
             delta_release=limits.delta_release,
-            gaussian_allowed=limits.gaussian,
+            # A Gaussian would close the pure filter for the answer that comes after.
+            gaussian_allowed=limits.gaussian and not _is_choice(self.logical),
             rho_within=rho_within,
             thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of)
             if limits.min_people is not None
             else None,
         )
 
-    def _fits(self, plan: PrivacyPlan) -> bool:
-        """Whether every scope and block that would pay still admits the plan's loss."""
+    def _fits(self, plan: PrivacyPlan, before: Sequence[Loss] = ()) -> bool:
+        """Whether every scope and block that would pay still admits the plan's loss, and those `before` it."""
         standings = self.session.ledger.standing(self._scopes(plan))
-        return all(admits(s.cap, s.spent, plan.loss) for s in standings if s.cap is not None)
+        loss = functools.reduce(operator.add, before, plan.loss)
+        return all(admits(s.cap, s.spent, loss) for s in standings if s.cap is not None)
 
     def _nano(self, epsilon: float | None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
@@ -368,6 +462,10 @@ class Query:
     def _nano_within(self, within: float) -> int:
         """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
         within = arguments.number(within, "within", example="within=100")
+        if self.logical.chooses_bounds:
+            raise UsageError(
+                "DPQ-002", "the error is not known before the bounds are chosen", fix="epsilon=0.5, or give the bounds"
+            )
         largest = self._nano(self.session.store.policy.limits.epsilon_max)
         if not within > 0.0 or self._reach(largest) > within:
             reach = self._reach(largest)
@@ -416,6 +514,7 @@ class Query:
         return tuple((scope, block) for scope in scopes for block in plan.bounded.blocks)
 
     def _request(self, plan: PrivacyPlan, versions: Versions, request_id: str | None) -> ChargeRequest:
+        ensure(not self.logical.chooses_bounds, "bounds are chosen before an answer is charged")
         return ChargeRequest(
             request_id=request_id,
             question=question(plan, versions, self.session.purpose),
@@ -425,6 +524,7 @@ class Query:
             loss=plan.loss,
             asked_epsilon=plan.asked_epsilon,
             body={
+                **({"bounds_from": [each.release for each in self.chosen]} if self.chosen else {}),
                 "canonical": canonical_plan(plan),
                 "table": self.logical.table,
                 "mechanism": plan.mechanism,
@@ -454,13 +554,14 @@ class Query:
             release_id=charged.release,
             summary=describe.plan_summary(plan, versions),
             cost=describe.cost(plan, pairs),
-            guarantee=describe.guarantee(plan, self.table),
+            guarantee=with_bounds_release(describe.guarantee(plan, self.table), self.chosen),
             left=left_for(session.ledger, self._scopes(plan), plan),
             purpose=session.purpose,
             notice=session.store.policy.purposes[session.purpose].notice,
             ledger=LedgerEntry(entry=charged.entry, at=charged.at),
             versions=describe.versions_in_use(),
-            warnings=describe.caveats(plan),
+            warnings=(*describe.caveats(plan), *map(str, self.chosen)),
+            chosen=self.chosen,
         )
 
 
@@ -473,6 +574,18 @@ def _after(charged: Charged, price: float) -> Iterator[None]:
         paid = charged.fresh or any(pair.new for pair in charged.charges)
         error.spent = price if paid else 0.0
         raise
+
+
+def _shares(nano: int, values: int) -> tuple[int, int]:
+    """What each choice of bounds costs, and what is left for the answer, in nano-epsilon."""
+    part, whole = SHARE
+    each = nano * part // (whole * values)
+    return each, nano - values * each
+
+
+def _is_choice(logical: LogicalPlan) -> bool:
+    """Whether the request chooses bounds for another."""
+    return any(isinstance(a, Quantile) and a.bins == "doubling" for a in logical.aggregates)
 
 
 def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:

@@ -16,6 +16,7 @@ from dpquery.plan.query import (
     Quantile,
     Sum,
     Variance,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ def loss_request(logical: LogicalPlan) -> LossRequest:
     # tight bounds they would seem more than they are.
     among = 1.0 if logical.one_owner else TIMES[-1]
     for index, aggregate in enumerate(logical.aggregates):
-        if isinstance(aggregate, Sum | Average | Variance | Quantile) and _of_rows(aggregate):
+        if isinstance(aggregate, Sum | Average | Variance | Quantile) and _of_rows(aggregate) and not aggregate.auto:
             low, high = aggregate.clamp.low, aggregate.clamp.high
             past = CountKept(keys, among, _past(aggregate.argument, low, high))
             if past in aggregates:
                 continue
-            sql = _written(logical, index)
+            sql = written(logical, index)
             text = f"rows whose value in {sql} is outside {low:g} to {high:g}"
             outputs.append(Output(f"past_{index}", "aggregate", len(aggregates), text, logical.table))
             counted.append(Clamped(sql, low, high, among))
@@ -113,12 +114,6 @@ def loss_request(logical: LogicalPlan) -> LossRequest:
         limit=None,
     )
     return LossRequest(plain, tuple(counted))
-
-
-def _written(logical: LogicalPlan, aggregate: int) -> str:
-    """How the request wrote an aggregate; its kind where it stands inside an expression only."""
-    named = (o.sql for o in logical.outputs if o.kind == "aggregate" and o.index == aggregate)
-    return next(named, type(logical.aggregates[aggregate]).__name__)
 
 
 def _of_rows(aggregate: object) -> bool:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dpquery.plan.ranges import ValueRange
     from dpquery.plan.relations import Relation
 
-Bins: TypeAlias = Literal["log", "linear"]
-"""Spacing of the bins of a histogram."""
+Bins: TypeAlias = Literal["log", "linear", "doubling"]
+"""Spacing of the bins of a histogram; doubling ones are for the size of values, whatever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Sum:
     argument: Expression
     clamp: ValueRange
     per_group: bool = False
+    auto: bool = False
+    """Whether the clamp is where bounds are to be chosen, not yet the bounds; so for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Average:
     argument: Expression
     clamp: ValueRange
     bins: Bins = "linear"
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Variance:
     bins: Bins = "linear"
     sample: bool = False
     root: bool = False
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Quantile:
     clamp: ValueRange
     fraction: float
     bins: Bins = "linear"
+    auto: bool = False
 
     def __post_init__(self) -> None:
         ensure(0.0 <= self.fraction <= 1.0, "a quantile's fraction lies between 0 and 1")
@@ -211,6 +216,11 @@ class LogicalPlan:
         return combinations(self.keys)
 
     @property
+    def chooses_bounds(self) -> bool:
+        """Whether value bounds are to be chosen before the plan can be answered."""
+        return any(isinstance(a, Sum | Average | Variance | Quantile) and a.auto for a in self.aggregates)
+
+    @property
     def bounded_keys(self) -> tuple[GroupKey, ...]:
         """The keys in whose groups rows are bounded: those of the answer, or those that kept rows are counted over."""
         first = self.aggregates[0]
@@ -242,6 +252,12 @@ def group_values(plan: LogicalPlan, index: int) -> list[Constant]:
 def shown(plan: LogicalPlan) -> tuple[Output, ...]:
     """The columns of the answer, without those that only sort it."""
     return tuple(output for output in plan.outputs if not output.hidden)
+
+
+def written(plan: LogicalPlan, aggregate: int) -> str:
+    """How the request wrote an aggregate; its kind where it stands inside an expression only."""
+    named = (o.sql for o in plan.outputs if o.kind == "aggregate" and o.index == aggregate)
+    return next(named, type(plan.aggregates[aggregate]).__name__)
 
 
 def aggregate_column(index: int) -> str:

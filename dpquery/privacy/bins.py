@@ -42,11 +42,20 @@ def bin_capacity(max_rows_per_group: int, width: int) -> int:
 
 def bin_edges(low: int, high: int, count: int, spacing: Bins) -> tuple[int, ...]:
     """Edges of at most `count` bins over the grid steps `low` to `high`; a bin for each step where these are few."""
+    if spacing == "doubling":
+        return _doubling_edges(low, high)
     if high - low < count:
         return tuple(range(low, high + 2))
     if spacing == "log" and low >= 0:
         return _log_edges(low, high, count)
     return tuple(round(low + (high + 1 - low) * i / count) for i in range(count + 1))
+
+
+def _doubling_edges(low: int, high: int) -> tuple[int, ...]:
+    """A bin for 0, then bins of 1, 2 to 3, 4 to 7 and so on to either side, as far as they lie within."""
+    sizes = [2**i for i in range(max(abs(low), abs(high)).bit_length() + 1)]
+    edges = {0, 1, *sizes, *(1 - size for size in sizes)}
+    return (low, *sorted(edge for edge in edges if low < edge <= high), high + 1)
 
 
 def _log_edges(low: int, high: int, count: int) -> tuple[int, ...]:

@@ -437,6 +437,8 @@ def _selects_quantiles(plan: BoundedPlan, quantile: Quantile, histogram: Histogr
     with few bins, or far from the median, selections would have erred up to twice as much.
     """
     logical = plan.logical
+    if quantile.bins == "doubling":
+        return False  # every bin is of use there, not the one of a quantile
     if plan.rule == "dual-greedy" or logical.selects_groups or plan.cells > SELECTED_CELLS_MAX:
         return False
     alike = {a.fraction for a in logical.aggregates if isinstance(a, Quantile) and a.argument == quantile.argument}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sqlglot import exp
 
+from dpquery.plan.auto_bounds import WIDEST
 from dpquery.plan.expressions import NUMERIC, And, Case, ColumnRef, Expression, Value, columns_in, nullable
 from dpquery.plan.query import (
     Aggregate,
@@ -94,6 +95,7 @@ class AggregateResolver:
         """The aggregate that `node` asks for; QueryRefused for one that is not known or has no bounds."""
         where, call = self._split(node)
         given = self._given_bounds(call)
+        auto = given is not None and given.auto
         match call:
             case exp.Count() if isinstance(call.this, exp.Distinct):
                 return self._count_distinct(call, call.this, where)
@@ -101,18 +103,21 @@ class AggregateResolver:
                 return self._count(call, where)
             case exp.Sum():
                 argument = self._filtered(self._number(call), where)
-                return Sum(argument, self._clamp(argument, given, call), given is not None and given.per_group)
+                per_group = given is not None and given.per_group
+                return Sum(argument, self._clamp(argument, given, call), per_group, auto)
             case exp.Avg():
                 argument = self._filtered(self._number(call), where)
-                return Average(argument, self._clamp_rows(argument, given, call), self._bins(argument))
+                return Average(argument, self._clamp_rows(argument, given, call), self._bins(argument), auto)
             case exp.Min() | exp.Max() if not call.expressions:
                 argument = self._filtered(self._number(call), where)
                 fraction = 0.0 if isinstance(call, exp.Min) else 1.0
-                return Quantile(argument, self._clamp_rows(argument, given, call), fraction, self._bins(argument))
+                clamp = self._clamp_rows(argument, given, call)
+                return Quantile(argument, clamp, fraction, self._bins(argument), auto)
             case _ if type(call) in _VARIANCES:
                 sample, root = _VARIANCES[type(call)]
                 argument = self._filtered(self._number(call), where)
-                return Variance(argument, self._clamp_rows(argument, given, call), self._bins(argument), sample, root)
+                clamp = self._clamp_rows(argument, given, call)
+                return Variance(argument, clamp, self._bins(argument), sample, root, auto)
             case exp.WithinGroup() | exp.Median() | exp.Quantile() | exp.PercentileCont() | exp.PercentileDisc():
                 return self._quantile(call, given, where)
             case exp.ApproxQuantile():
@@ -238,7 +243,8 @@ class AggregateResolver:
                 raise self.text.refuse("DPQ-108", "values are ordered upwards", "ORDER BY talk_s", node)
         share = 0.5 if isinstance(node, exp.Median) else self._fraction(fraction, node)
         argument = self._filtered(self._numeric(value, node), where)
-        return Quantile(argument, self._clamp_rows(argument, given, call), share, self._bins(argument))
+        clamp = self._clamp_rows(argument, given, call)
+        return Quantile(argument, clamp, share, self._bins(argument), given is not None and given.auto)
 
     def _fraction(self, node: exp.Expr | None, call: exp.Expr) -> float:
         value = self.resolver.value(node) if node is not None else None
@@ -290,7 +296,7 @@ class AggregateResolver:
         return self._clamp(argument, given, node)
 
     def _clamp(self, argument: Expression, given: NamedBounds | None, node: exp.Expr) -> ValueRange:
-        if given is not None:
+        if given is not None and not given.auto:
             clamp = ValueRange(given.low, given.high, self._grid(argument))
             if not (clamp.high - clamp.low >= BOUND_WIDTH_MIN and max(abs(clamp.low), abs(clamp.high)) <= BOUND_MAX):
                 raise self.text.refuse("DPQ-102", "bounds are two numbers, the lower first", "=> (0, 3600)", node)
@@ -298,6 +304,8 @@ class AggregateResolver:
         try:
             found = value_range(argument, self.rows.value_ranges)
         except Unbounded as unbounded:
+            if given is not None:
+                return WIDEST[argument.type]
             raise self._unbounded(unbounded.column, node) from None
         if found.low >= found.high:  # a constant
             found = ValueRange(min(found.low, 0.0), max(found.high, 1.0), found.grid)
@@ -307,6 +315,7 @@ class AggregateResolver:
         name = node.key.upper()
         inside = one_spelling(node.this) if isinstance(node.this, exp.Expr) else "talk_s"
         fix = f"{name}({inside}, contribution_bounds_per_row => (0, 3600))"
+        fix += f"\nor {name}({inside}, bounds => 'auto'), which chooses them for a part of the epsilon"
         known = self.rows.columns.get(column or "")
         written = self.rows.written(column) if column is not None else "this expression"
         if known is not None and known.declared:

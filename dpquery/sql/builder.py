@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from dpquery import arguments
 from dpquery.errors import UsageError
@@ -96,17 +96,24 @@ class TableRequest(Generic[Made]):
         self,
         expression: str,
         *,
-        per_row: tuple[float, float] | None = None,
+        per_row: tuple[float, float] | Literal["auto"] | None = None,
         per_group: tuple[float, float] | None = None,
         name: str | None = None,
     ) -> TableRequest[Made]:
-        """SUM, each value clamped to the policy's bounds or to `per_row`; `per_group` clamps a number's sum."""
+        """SUM, each value clamped to the policy's bounds or to `per_row`; `per_group` clamps a number's sum.
+
+        With `per_row="auto"` a part of the epsilon chooses the bounds.
+        """
         return self._aggregate(f"SUM({_expression(expression)}{_clamp(per_row, per_group)})", name)
 
     def avg(
-        self, expression: str, *, per_row: tuple[float, float] | None = None, name: str | None = None
+        self,
+        expression: str,
+        *,
+        per_row: tuple[float, float] | Literal["auto"] | None = None,
+        name: str | None = None,
     ) -> TableRequest[Made]:
-        """AVG, each value clamped to the policy's bounds or to `per_row`."""
+        """AVG, each value clamped to the policy's bounds, to `per_row`, or to bounds that are chosen ("auto")."""
         return self._aggregate(f"AVG({_expression(expression)}{_clamp(per_row, None)})", name)
 
     def bounded(
@@ -137,9 +144,11 @@ class TableRequest(Generic[Made]):
         return replace(self, aggregates=(*self.aggregates, text))
 
 
-def _clamp(per_row: tuple[float, float] | None, per_group: tuple[float, float] | None) -> str:
+def _clamp(per_row: tuple[float, float] | Literal["auto"] | None, per_group: tuple[float, float] | None) -> str:
     if per_row is not None and per_group is not None:
         raise UsageError("DPQ-002", "give per_row or per_group, not both", fix="leave one out")
+    if isinstance(per_row, str) and per_row == "auto":
+        return ", bounds => 'auto'"
     if per_row is not None:
         return f", contribution_bounds_per_row => {_bounds(per_row, 'per_row')}"
     if per_group is not None:

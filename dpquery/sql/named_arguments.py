@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sqlglot import Token
 
 NAMES = ("contribution_bounds_per_row", "contribution_bounds_per_group")
+AUTO = ("bounds", "auto")
+"""`bounds => 'auto'`: a private release chooses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,9 @@ class NamedBounds:
 
     call: int
     per_group: bool
-    low: float
-    high: float
+    low: float = 0.0
+    high: float = 0.0
+    auto: bool = False
 
 
 def lift(source: str) -> tuple[QueryText, tuple[NamedBounds, ...]]:
@@ -41,14 +44,17 @@ def lift(source: str) -> tuple[QueryText, tuple[NamedBounds, ...]]:
         name = token.text.lower()
         numbers, last = _pair(tokens, index + 2)
         call = _enclosing_call(tokens, index)
-        if name not in NAMES or numbers is None or call is None or tokens[index - 1].token_type is not TokenType.COMMA:
+        auto = name == AUTO[0] and _is_auto(tokens, index + 2)
+        last = index + 2 if auto else last
+        known = auto or (name in NAMES and numbers is not None)
+        if not known or call is None or tokens[index - 1].token_type is not TokenType.COMMA:
             raise text.refuse(
                 "DPQ-101",
                 f"the named argument {name} is not understood here",
-                "SUM(talk_s, contribution_bounds_per_group => (0, 3600))",
+                "SUM(talk_s, contribution_bounds_per_group => (0, 3600)), or SUM(talk_s, bounds => 'auto')",
                 at,
             )
-        lifted.append(NamedBounds(call, name == NAMES[1], *numbers))
+        lifted.append(NamedBounds(call, name == NAMES[1], *(numbers or (0.0, 0.0)), auto=auto))
         start, end = tokens[index - 1].start, tokens[last].end
         blanked[start : end + 1] = [c if c == "\n" else " " for c in blanked[start : end + 1]]
     return QueryText(source, "".join(blanked), tokens), tuple(lifted)
@@ -75,6 +81,12 @@ def _pair(tokens: Sequence[Token], index: int) -> tuple[tuple[float, float] | No
     if position >= len(tokens) or tokens[position].token_type is not TokenType.R_PAREN:
         return None, index
     return (values[0], values[1]), position
+
+
+def _is_auto(tokens: Sequence[Token], index: int) -> bool:
+    """Whether the token at `index` is the text 'auto'."""
+    found = tokens[index : index + 1]
+    return bool(found) and found[0].token_type is TokenType.STRING and found[0].text.lower() == AUTO[1]
 
 
 def _enclosing_call(tokens: Sequence[Token], index: int) -> int | None:
