@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from dpquery import arguments, intervals
+from dpquery.chosen_bounds import with_bounds_release
 from dpquery.describe import cost as cost_of
 from dpquery.describe import epsilon_of_rho, not_the_mean, plain, upwards
 from dpquery.documents import Cost, DerivedColumn, DerivedDocument, Guarantee, Interval, KeyColumn, LedgerEntry
@@ -352,11 +353,12 @@ def _joint_guarantee(releases: Sequence[Release]) -> Guarantee:
     else:
         sentence += f"e^{plain(Decimal(repr(cost.epsilon)))}."
     unprotected = dict.fromkeys(item for release in releases for item in release.guarantee.not_protected)
-    return Guarantee(
+    joint = Guarantee(
         definition="zero-concentrated" if cost.epsilon_at_delta else "pure",
         sentence=sentence,
         not_protected=tuple(unprotected),
     )
+    return with_bounds_release(joint, [each for release in releases for each in release.chosen])
 
 
 def _document(derived: Ratio | Combined, kind: Literal["ratio", "combined"]) -> DerivedDocument:

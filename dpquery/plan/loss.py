@@ -18,6 +18,7 @@ from dpquery.plan.query import (
     Variance,
     written,
 )
+from dpquery.plan.relations import PerNumber
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Expression
@@ -69,6 +70,12 @@ def loss_request(logical: LogicalPlan) -> LossRequest:
             "DPQ-002",
             "this query counts numbers, pairs or values, or clamps each number's total: bounds leave out no rows of it",
             fix="ask for the bounding loss of a query with COUNT(*), SUM, AVG or a quantile",
+        )
+    if isinstance(logical.relation, PerNumber) and not logical.relation.keys:
+        raise UsageError(
+            "DPQ-002",
+            "a number has one row here, and bounds keep it: nothing is left out",
+            fix="ask for the bounding loss of the inner query's rows",
         )
     if logical.selects_groups:
         raise UsageError(

@@ -123,6 +123,7 @@ def test_a_view_of_halves_has_its_own_bounds() -> None:
     [
         "SELECT COUNT(DISTINCT caller) FROM calls",
         "SELECT COUNT(DISTINCT (caller, callee)) FROM calls",
+        "SELECT AVG(n) FROM (SELECT caller, COUNT(*) AS n FROM calls WHERE direction = 'inbound' GROUP BY caller)",
         "SELECT SUM(talk_s, contribution_bounds_per_group => (0, 60)) FROM calls WHERE direction <> 'p2p'",
     ],
 )

@@ -88,6 +88,9 @@ def test_stored_bounds_are_reused_for_free_by_other_aggregates_and_keys(session:
     assert session.sql(SUM).preview(1.0).repeat
     again = session.sql(SUM).run(1.0)
     assert (again.status, again.release_id, again.rows()) == ("repeated", first.release_id, first.rows())
+    both = first.combine(session.sql(SUM).run(1.0, fresh=True))
+    assert both.guarantee.sentence.count(first.chosen[0].release) == 1
+    assert "e^1.7." in both.guarantee.sentence
     before = spent(session)
     mean = session.sql(SUM.replace("SUM(", "AVG(").replace("SELECT ", "SELECT service, ") + " GROUP BY service")
     assert mean.preview(1.0).document().cost.epsilon == 0.85
