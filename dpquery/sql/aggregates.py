@@ -315,7 +315,6 @@ class AggregateResolver:
         name = node.key.upper()
         inside = one_spelling(node.this) if isinstance(node.this, exp.Expr) else "talk_s"
         fix = f"{name}({inside}, contribution_bounds_per_row => (0, 3600))"
-        fix += f"\nor {name}({inside}, bounds => 'auto'), which chooses them for a part of the epsilon"
         known = self.rows.columns.get(column or "")
         written = self.rows.written(column) if column is not None else "this expression"
         if known is not None and known.declared:
