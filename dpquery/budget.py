@@ -100,6 +100,21 @@ def budget_document(policy: Policy, ledger: Ledger) -> BudgetDocument:
     )
 
 
+def own_budgets(
+    policy: Policy, ledger: Ledger, analyst: str, blocks: Sequence[str] | None = None
+) -> tuple[ScopeBudget, ...]:
+    """What one analyst has spent and has left, in each of `blocks`; None: wherever they spent or were granted."""
+    own = Scope("analyst", analyst)
+    delta = policy.limits.delta_release
+    found = {b.block: b for b in ledger.balances() if b.scope == own and b.cap is not None}
+    if blocks is None:
+        blocks = tuple(found) or (EACH_BLOCK,)
+    standings = ledger.standing([(own, block) for block in blocks if block not in found])
+    fresh = {s.block: s for s in standings if s.cap is not None}
+    everything: dict[str, Standing] = {**fresh, **found}
+    return tuple(_scope(everything[block], delta) for block in blocks if block in everything)
+
+
 def budgeted_scopes(policy: Policy) -> tuple[Scope, ...]:
     """Every scope that the policy names a budget for."""
     budgets = policy.budgets

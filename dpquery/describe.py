@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.intervals import CONFIDENCE
 from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.query import Average, Quantile, Sum, Variance, shown
 from dpquery.postprocess import part_half_width, values_threshold
@@ -58,12 +59,12 @@ def column_names(output: Output) -> tuple[str, str, str]:
     return f"{output.name}_low", f"{output.name}_high", f"{output.name}_useful"
 
 
-def columns(plan: PrivacyPlan, *, expected: bool) -> tuple[KeyColumn | ValueColumn, ...]:
-    """One entry per output; with `expected`, the error that can be known before anything is spent."""
+def columns(plan: PrivacyPlan, *, expected: float | None = None) -> tuple[KeyColumn | ValueColumn, ...]:
+    """One entry per output; with `expected`, the reach of its interval at that confidence, where it can be known."""
     return tuple(_column(plan, output, expected=expected) for output in shown(plan.bounded.logical))
 
 
-def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn | ValueColumn:
+def _column(plan: PrivacyPlan, output: Output, *, expected: float | None) -> KeyColumn | ValueColumn:
     logical = plan.bounded.logical
     if output.kind == "key":
         return KeyColumn(name=output.name, type=_KEY_TYPES[logical.keys[output.index].type])
@@ -81,7 +82,7 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
         )
     part = plan.parts[plan.readings[output.index].parts[0]]
     averaged = isinstance(logical.aggregates[output.index], Average | Variance)
-    half_width = expected_half_width(plan, output) if expected else None
+    half_width = None if expected is None else expected_half_width(plan, output, expected)
     return ValueColumn(
         name=output.name,
         type=value_type(plan, output),
@@ -124,8 +125,8 @@ def _unit(measurement: Measurement) -> float:
             return 1.0
 
 
-def expected_half_width(plan: PrivacyPlan, output: Output) -> float | None:
-    """95 % half-width of the noise on one value; for averages and variances, in a group of ASSUMED_ROWS rows.
+def expected_half_width(plan: PrivacyPlan, output: Output, confidence: float = CONFIDENCE) -> float | None:
+    """Half-width of the noise on one value; for averages and variances, in a group of ASSUMED_ROWS rows.
 
     None where it depends on more than the number of rows: for quantiles on how the values lie, for standard deviations
     on the variance, for different values on how often each occurs.
@@ -136,24 +137,24 @@ def expected_half_width(plan: PrivacyPlan, output: Output) -> float | None:
         case Quantile() | Variance(root=True):
             return None
         case Average(clamp=clamp):
-            return min(clamp.high - clamp.low, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1))
+            return min(clamp.high - clamp.low, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1, confidence))
         case Variance(clamp=clamp):
             most = (clamp.high - clamp.low) ** 2 / 4.0
-            return min(most, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2))
+            return min(most, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2, confidence))
         case _:
             return (
                 None
                 if isinstance(part.measurement, ValuesMeasurement)
-                else part_half_width(part) * _unit(part.measurement)
+                else part_half_width(part, confidence) * _unit(part.measurement)
             )
 
 
-def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int) -> float:
+def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int, confidence: float) -> float:
     """Half-width of a mean, or a mean square, about the middle of the clamp over ASSUMED_ROWS rows."""
     spread = _unit(part.measurement)
     if isinstance(part.measurement, HistogramMeasurement):
         spread = math.sqrt(math.fsum((value - middle) ** (2 * power) for value in part.measurement.representatives))
-    return part_half_width(part) * spread / ASSUMED_ROWS
+    return part_half_width(part, confidence) * spread / ASSUMED_ROWS
 
 
 def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:

@@ -210,6 +210,23 @@ class BudgetDocument(_Document):
     lifetime: tuple[Lifetime, ...]
 
 
+class FactColumn(_Document):
+    name: str
+    type: Literal["string", "integer", "number", "boolean"]
+
+
+class FactsDocument(_Document):
+    """What `dpquery query --json` prints for SHOW PRIVACY BUDGET and ESTIMATE_REMAINING_DP_AGGREGATES."""
+
+    schema_: Literal["dpquery.facts/1"] = Field("dpquery.facts/1", alias="schema")
+    statement: str = Field(description="the words that asked for it")
+    title: str
+    columns: tuple[FactColumn, ...]
+    rows: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
+    spent: Literal[0] = 0
+
+
 class Place(_Document):
     line: int
     column: int
@@ -261,6 +278,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
     "budget": BudgetDocument,
+    "facts": FactsDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,
 }

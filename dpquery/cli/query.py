@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from dpquery.cli.output import note, print_table
 from dpquery.errors import UsageError
-from dpquery.faces.words import json_value
+from dpquery.faces.facts import Facts
+from dpquery.faces.words import json_value, percent_text
 from dpquery.plan.query import shown
 from dpquery.session import connect
 from dpquery.sql.parameters import typed
+from dpquery.sql.request import read_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +46,13 @@ def run_query(folder: Path, asked: Asked) -> None:
     """Ask, and print the answer alone on standard output; price, promise and warnings go to standard error."""
     text = _text(asked)
     with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
-        query = session.sql(text, params=_params(asked.param))
+        _check_lasts(text)
+        query = session.statement(text, params=_params(asked.param))
+        if isinstance(query, Facts):
+            _print_facts(query, asked)
+            return
         if asked.dry_run:
-            preview = query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+            preview = query.preview(asked.epsilon, within=asked.within)
             print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))
             return
         if not _agreed(query, asked):
@@ -59,6 +65,29 @@ def run_query(folder: Path, asked: Asked) -> None:
         _print_csv(release)
     else:
         _print_release(release)
+
+
+def _check_lasts(text: str) -> None:
+    """UsageError for SET and RESET: a command is a session of its own."""
+    if read_request(text).statement in {"set", "reset"}:
+        raise UsageError(
+            "DPQ-002",
+            "SET holds until its session ends, and each command is a session of its own",
+            fix="--epsilon 0.2, --purpose NAME, or OPTIONS (confidence = 0.99)",
+        )
+
+
+def _print_facts(facts: Facts, asked: Asked) -> None:
+    """The answer to EXPLAIN PRIVACY, SHOW PRIVACY BUDGET and ESTIMATE_REMAINING_DP_AGGREGATES."""
+    if asked.json:
+        document = facts.document() if facts.preview is None else facts.preview.document()
+        print(document.model_dump_json(by_alias=True))
+    elif asked.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(column.name for column in facts.columns)
+        writer.writerows(["" if value is None else value for value in row] for row in facts.tuples())
+    else:
+        print(facts if facts.preview is None else facts.preview)
 
 
 def _text(asked: Asked) -> str:
@@ -89,7 +118,8 @@ def _params(given: tuple[str, ...]) -> dict[str, Constant]:
 
 def _agreed(query: Query, asked: Asked) -> bool:
     """Whether to spend: asked only on a terminal, and only if no loss was named."""
-    if asked.epsilon is not None or asked.within is not None or not sys.stdin.isatty():
+    named = asked.epsilon is not None or asked.within is not None or query.terms.names_price
+    if named or not sys.stdin.isatty():
         return True
     preview = query.preview()
     note(str(preview))
@@ -113,7 +143,7 @@ def _print_release(release: Release) -> None:
     print_table(headers, release.shown_rows(), numeric=numeric)
     price = release.cost
     paid = "asked before: free" if release.status == "repeated" else f"spent epsilon {price.epsilon:g}"
-    note(f"± covers the noise at 95 %; {paid}; {release.release_id}")
+    note(f"± covers the noise at {percent_text(release.confidence)}; {paid}; {release.release_id}")
     note(f"it does not cover bounding ({release.bounding}): where rows were left out, counts and sums are too low")
     if any(cell.endswith("(?)") for row in release.shown_rows() for cell in row):
         note("(?) marks values whose interval is too wide to be of use: spend more, or ask for fewer groups")

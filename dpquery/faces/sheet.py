@@ -165,7 +165,7 @@ def sheet_of(release: Release) -> Sheet:
     answer = release.answer
     by_name = dict(zip(answer.names, answer.columns, strict=True))
     outputs = shown(release.plan.bounded.logical)
-    for output, column in zip(outputs, columns(release.plan, expected=False), strict=True):
+    for output, column in zip(outputs, columns(release.plan), strict=True):
         if isinstance(column, KeyColumn):
             found.append(KeySeries(column.name, column.type, by_name[column.name]))
             continue

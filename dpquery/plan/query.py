@@ -134,7 +134,7 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class RequestedBounds:
-    """Contribution bounds that the request asks for; each at most the policy's."""
+    """Contribution bounds that the request asks for, and where in its text; each at most the policy's."""
 
     max_rows: int | None = None
     max_groups: int | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dpquery.errors import BudgetRefused, DpqueryError, NotAllowed, PolicyError, QueryRefused, UsageError
+from dpquery.faces.facts import Facts
 from dpquery.session import connect
+from dpquery.terms import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +57,13 @@ class Target:
     analyst: str
     purpose: str
 
+    settings: Settings = field(default_factory=Settings)
+    """What SET has set in earlier cells."""
+
     def open(self) -> Session:
-        return connect(self.folder, analyst=self.analyst, purpose=self.purpose)
+        session = connect(self.folder, analyst=self.analyst, purpose=self.purpose)
+        session.settings = self.settings
+        return session
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,12 +94,17 @@ class Magics:
         self._target = target
         return Shown(f"{dataset}, as {target.analyst} for {target.purpose}; nothing spent")
 
-    def dpq(self, line: str, cell: str) -> Release | Shown:
+    def dpq(self, line: str, cell: str) -> Release | Facts | Shown:
         try:
             asked = _cell_parser().parse_args(_words(line))
             _check_name(asked.name)
-            with self._chosen(asked).open() as session:
-                query = session.sql(cell.strip())
+            target = self._chosen(asked)
+            with target.open() as session:
+                query = session.statement(cell.strip())
+                if isinstance(query, Facts):
+                    if query.statement in {"SET", "RESET"}:
+                        self._target = replace(target, purpose=session.purpose, settings=session.settings)
+                    return query
                 if asked.dry:
                     return Shown(str(_preview(query, asked)))
                 release = query.run(asked.epsilon, within=asked.within)
@@ -114,7 +126,7 @@ class Magics:
                 "no store, analyst and purpose are named",
                 fix="%dpq_connect DIR --analyst NAME --purpose NAME",
             )
-        return Target(folder, analyst, purpose)
+        return Target(folder, analyst, purpose, Settings() if before is None else before.settings)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -124,7 +136,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     def dpq_connect(line: str) -> Shown:
         return magics.dpq_connect(line)
 
-    def dpq(line: str, cell: str) -> Release | Shown:
+    def dpq(line: str, cell: str) -> Release | Facts | Shown:
         return magics.dpq(line, cell)
 
     dpq_connect.__doc__, dpq.__doc__ = CONNECT_HELP, CELL_HELP
@@ -175,4 +187,4 @@ def _check_name(name: str | None) -> None:
 
 
 def _preview(query: Query, asked: Any) -> Preview:
-    return query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+    return query.preview(asked.epsilon, within=asked.within)

@@ -191,3 +191,30 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_statements_that_tell_are_printed_and_spend_nothing(made: MadeStore) -> None:
+    before = json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"]
+    count = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    explained = dpquery("query", made.folder, f"EXPLAIN PRIVACY {count}", *ASK, "--json")
+    dry = dpquery("query", made.folder, count, *ASK, "--dry-run", "--json")
+    assert json.loads(explained.stdout) == json.loads(dry.stdout)
+    shown = dpquery("query", made.folder, "SHOW PRIVACY BUDGET FOR calls", *ASK, "--json")
+    valid(json.loads(shown.stdout), "facts")
+    as_csv = dpquery("query", made.folder, "SHOW PRIVACY BUDGET FOR calls", *ASK, "--csv").stdout.splitlines()
+    assert as_csv[0].split(",")[:2] == ["scope", "block"]
+    assert [line.split(",")[1] for line in as_csv[1:]] == ["2026-01", "2026-02"]
+    refused = dpquery("query", made.folder, "SET dp.epsilon = 0.1", *ASK)
+    assert (refused.returncode, "--epsilon" in refused.stderr) == (2, True)
+    assert json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"] == before
+
+
+def test_the_price_of_options_is_the_price(made: MadeStore) -> None:
+    options = "WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 0.45, confidence = 0.99)"
+    sql = f"SELECT {options} COUNT(*) AS n FROM calls WHERE talk_s > 7"
+    document = json.loads(dpquery("query", made.folder, sql, *ASK, "--json").stdout)
+    assert (document["cost"]["epsilon"], document["interval"]["confidence"]) == (0.45, 0.99)
+    assert dpquery("query", made.folder, sql, *ASK, "--epsilon", 0.4).returncode == 2
+    over = dpquery("query", made.folder, sql.replace("0.45", "2.5"), *ASK, "--json")
+    refusal = json.loads(over.stderr)
+    assert (over.returncode, refusal["code"], refusal["where"]["column"]) == (4, "DPQ-204", 43)

@@ -257,7 +257,7 @@ def test_values_that_occur_often_are_counted() -> None:
 
 
 def value_columns(plan: PrivacyPlan) -> list[ValueColumn]:
-    return [column for column in columns(plan, expected=True) if isinstance(column, ValueColumn)]
+    return [column for column in columns(plan, expected=0.95) if isinstance(column, ValueColumn)]
 
 
 @pytest.mark.parametrize("sql", [ALL, INBOUND])
