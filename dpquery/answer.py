@@ -56,10 +56,14 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: fl
         if output.kind == "key":
             shown: dict[str, list[Any]] = {output.name: keys[key_column(output.index)]}
         else:
-            estimate = found[output.index]
-            if output.kind == "expression":
-                estimate = computed(logical.expressions[output.index], values, keys, confidence)
-            shown = _value_columns(output, estimate)
+            of = logical.outputs[output.index] if output.is_end else output
+            estimate = found[of.index] if of.kind == "aggregate" else None
+            if estimate is None:
+                estimate = computed(logical.expressions[of.index], values, keys, confidence)
+            if output.is_end:
+                shown = {output.name: _known(estimate.low if output.kind == "low" else estimate.high)}
+            else:
+                shown = _value_columns(output, estimate)
         sorted_by.append(shown[output.name])
         if not output.hidden:
             columns |= shown

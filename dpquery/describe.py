@@ -8,7 +8,7 @@ import math
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
-from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.documents import Cost, Guarantee, IntervalColumn, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
 from dpquery.intervals import CONFIDENCE
 from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.query import Average, Quantile, Sum, Variance, shown
@@ -59,13 +59,20 @@ def column_names(output: Output) -> tuple[str, str, str]:
     return f"{output.name}_low", f"{output.name}_high", f"{output.name}_useful"
 
 
-def columns(plan: PrivacyPlan, *, expected: float | None = None) -> tuple[KeyColumn | ValueColumn, ...]:
+def columns(
+    plan: PrivacyPlan, *, expected: float | None = None
+) -> tuple[KeyColumn | ValueColumn | IntervalColumn, ...]:
     """One entry per output; with `expected`, the reach of its interval at that confidence, where it can be known."""
     return tuple(_column(plan, output, expected=expected) for output in shown(plan.bounded.logical))
 
 
-def _column(plan: PrivacyPlan, output: Output, *, expected: float | None) -> KeyColumn | ValueColumn:
+def _column(plan: PrivacyPlan, output: Output, *, expected: float | None) -> KeyColumn | ValueColumn | IntervalColumn:
     logical = plan.bounded.logical
+    match output.kind:
+        case "low" | "high" as end:
+            of = logical.outputs[output.index]
+            kind = value_type(plan, of) if of.kind == "aggregate" else "number"
+            return IntervalColumn(name=output.name, type=kind, unit=of.unit, of=of.name, end=end)
     if output.kind == "key":
         return KeyColumn(name=output.name, type=_KEY_TYPES[logical.keys[output.index].type])
     low, high, _ = column_names(output)

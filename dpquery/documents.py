@@ -34,6 +34,17 @@ class ValueColumn(_Document):
     expected_if_rows: int | None = Field(None, description="rows in a group for which expected_half_width holds")
 
 
+class IntervalColumn(_Document):
+    """DP_INTERVAL_LOW or DP_INTERVAL_HIGH of a value: an end of its interval under a name that the query gave it."""
+
+    name: str
+    role: Literal["interval"] = "interval"
+    type: Literal["integer", "number"]
+    unit: str | None = None
+    of: str = Field(description="name of the value column")
+    end: Literal["low", "high"]
+
+
 class Interval(_Document):
     confidence: float = 0.95
     covers: Literal["noise"] = "noise"
@@ -92,7 +103,7 @@ class ReleaseDocument(_Document):
     schema_: Literal["dpquery.release/1"] = Field("dpquery.release/1", alias="schema")
     status: Literal["released", "repeated", "preview"]
     release: str | None
-    columns: tuple[Annotated[KeyColumn | ValueColumn, Field(discriminator="role")], ...]
+    columns: tuple[Annotated[KeyColumn | ValueColumn | IntervalColumn, Field(discriminator="role")], ...]
     rows: tuple[dict[str, Any], ...]
     interval: Interval = Interval()
     plan: PlanSummary

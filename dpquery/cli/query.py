@@ -136,7 +136,7 @@ def _print_csv(release: Release) -> None:
 
 
 def _print_release(release: Release) -> None:
-    outputs = shown(release.plan.bounded.logical)
+    outputs = [output for output in shown(release.plan.bounded.logical) if not output.is_end]
     units = [f" ({o.unit})" if o.unit and o.unit != release.plan.bounded.logical.table else "" for o in outputs]
     headers = [output.name + unit for output, unit in zip(outputs, units, strict=True)]
     numeric = frozenset(i for i, output in enumerate(outputs) if output.kind != "key")
