@@ -30,7 +30,9 @@ class ValueColumn(_Document):
         description="scale of the noise, in the value's unit; of the numerator for averages; null if computed, selected"
     )
     bounding_bias: float | None = Field(None, description="estimated share lost to bounding; null if none was bought")
-    expected_half_width: float | None = Field(None, description="95 % half-width, before anything is spent")
+    expected_half_width: float | None = Field(
+        None, description="half-width at the interval's confidence, before anything is spent"
+    )
     expected_if_rows: int | None = Field(None, description="rows in a group for which expected_half_width holds")
 
 

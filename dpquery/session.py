@@ -17,6 +17,7 @@ from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import BudgetRefused, QueryRefused, StoreError, UsageError, ensure
+from dpquery.expected import expected_half_width
 from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.measuring import measured
@@ -428,19 +429,17 @@ class Query:
         return self._reach_of(plan)
 
     def _reach_of(self, plan: PrivacyPlan) -> float:
-        values = [output for output in shown(self.logical) if output.kind == "aggregate"]
-        if not values:
-            raise UsageError(
-                "DPQ-002", "within is about aggregates, and these are computed from them", fix="epsilon=0.5"
-            )
-        reaches = [describe.expected_half_width(plan, output, self.terms.confidence) for output in values]
-        known = [reach for reach in reaches if reach is not None]
-        if len(known) < len(reaches):
-            raise UsageError(
-                "DPQ-002",
-                "the error of quantiles, standard deviations and different values is not known before rows are read",
-                fix="epsilon=0.5",
-            )
+        known: list[float] = []
+        for output in shown(self.logical):
+            reach = expected_half_width(plan, output, self.terms.confidence)
+            if output.is_value and reach is None:
+                raise UsageError(
+                    "DPQ-002",
+                    f"how far the interval of {output.name} reaches is not known before rows are read: within and "
+                    "target_error take counts, sums, averages, variances, and sums of their multiples",
+                    fix="epsilon = 0.5",
+                )
+            known += [] if reach is None else [reach]
         return max(known)
 
     def _versions(self) -> Versions:

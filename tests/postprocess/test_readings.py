@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from planning import POLICY, asking, priced_plan, small_catalog
 
 from dpquery import histograms
-from dpquery.describe import caveats, columns, expected_half_width
+from dpquery.describe import caveats, columns
 from dpquery.documents import ValueColumn
 from dpquery.engines.one_owner import scores
+from dpquery.expected import expected_half_width
 from dpquery.measuring import with_noise
 from dpquery.plan.expressions import ColumnRef
 from dpquery.plan.query import Aggregate, Average, CountPairs, CountRows, CountValues, Quantile, Variance
