@@ -142,7 +142,7 @@ def _scope(balance: Standing, delta: float) -> ScopeBudget:
         cap=Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO)),
         spent=Amount(epsilon=_spent_epsilon(cap, spent), delta=_up(spent.delta, ATTO)),
         left=Amount(epsilon=_down(left, NANO), delta=_down(cap.delta - 2 * spent.delta, ATTO)),
-        used=_used(cap, spent),
+        used=share_used(cap, spent),
         filters=_filters(cap, spent),
         entries=EntryCounts(
             **{kind: counts.get(kind, 0) for kind in ("released", "failed", "charged", "repeated", "refused")}
@@ -167,7 +167,7 @@ def _filters(cap: Cap, spent: Loss) -> FilterStates:
     )
 
 
-def _used(cap: Cap, spent: Loss) -> float:
+def share_used(cap: Cap, spent: Loss) -> float:
     """Share of the filter that has more left."""
     shares = []
     if spent.epsilon is not None and cap.epsilon:

@@ -223,6 +223,41 @@ class BudgetDocument(_Document):
     lifetime: tuple[Lifetime, ...]
 
 
+class Price(_Document):
+    mechanism: Literal["laplace", "gaussian"]
+    cost: Cost
+    columns: tuple[ValueColumn, ...] = Field(description="each value with its expected_half_width at this price")
+    share_of_budget: float | None = Field(description="share of the asker's own cap that one release would use")
+    left: Left | None
+
+
+class InsteadColumn(_Document):
+    name: str
+    expected_half_width: float = Field(description="as asked")
+    instead: float = Field(description="of the alternative, at the same epsilon")
+
+
+class Instead(_Document):
+    kind: str = Field(description="coarser time, fewer keys, narrower clamp")
+    change: str
+    sql: str = Field(description="the whole changed query")
+    lines: tuple[str, ...] = Field(description="its lines that were changed")
+    epsilon_for_same_error: float
+    columns: tuple[InsteadColumn, ...]
+
+
+class PricesDocument(_Document):
+    """What `dpquery query --dry-run --json` prints for several epsilons."""
+
+    schema_: Literal["dpquery.prices/1"] = Field("dpquery.prices/1", alias="schema")
+    interval: Interval
+    prices: tuple[Price, ...]
+    at_epsilon: float = Field(description="the epsilon at which alternatives are compared")
+    alternatives: tuple[Instead, ...]
+    warnings: tuple[str, ...]
+    spent: Literal[0] = 0
+
+
 class FactColumn(_Document):
     name: str
     type: Literal["string", "integer", "number", "boolean"]
@@ -292,6 +327,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "derived": DerivedDocument,
     "budget": BudgetDocument,
     "facts": FactsDocument,
+    "prices": PricesDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,
 }

@@ -24,14 +24,18 @@ ASSUMED_ROWS = 1_000
 """Rows in a group for which the error of an average is stated, which depends on them."""
 
 
-def expected_half_width(plan: PrivacyPlan, output: Output, confidence: float = CONFIDENCE) -> float | None:
+def expected_half_width(
+    plan: PrivacyPlan, output: Output, confidence: float = CONFIDENCE, *, within_clamp: bool = True
+) -> float | None:
     """Half-width of the noise on one value; for averages and variances, in a group of ASSUMED_ROWS rows.
+
+    With `within_clamp`, no more than what is left between the bounds that an average is clamped to.
 
     None where it depends on more than the number of rows: for quantiles on how the values lie, for standard deviations
     on the variance, for different values on how often each occurs, for ratios and products on the values themselves.
     """
     if output.kind == "aggregate":
-        return _of_aggregate(plan, output.index, confidence)
+        return _of_aggregate(plan, output.index, confidence, within_clamp=within_clamp)
     if output.kind != "expression":
         return None
     expression = plan.bounded.logical.expressions[output.index]
@@ -40,7 +44,7 @@ def expected_half_width(plan: PrivacyPlan, output: Output, confidence: float = C
     # As `computed` widens them, so that all hold at once as often as one did.
     rarity = 1.0 / (1.0 - confidence)
     factor = math.log(rarity * max(1, len(read))) / math.log(rarity)
-    reaches = {name: _of_aggregate(plan, names[name], confidence) for name in read}
+    reaches = {name: _of_aggregate(plan, names[name], confidence, within_clamp=within_clamp) for name in read}
     known = {name: factor * reach for name, reach in reaches.items() if reach is not None}
     found = _linear(expression, known)
     return None if found is None else found[0]
@@ -102,17 +106,18 @@ def step_unit(measurement: Measurement) -> float:
             return 1.0
 
 
-def _of_aggregate(plan: PrivacyPlan, index: int, confidence: float) -> float | None:
+def _of_aggregate(plan: PrivacyPlan, index: int, confidence: float, *, within_clamp: bool) -> float | None:
     aggregate = plan.bounded.logical.aggregates[index]
     part = plan.parts[plan.readings[index].parts[0]]
     match aggregate:
         case Quantile() | Variance(root=True):
             return None
         case Average(clamp=clamp):
-            return min(clamp.high - clamp.low, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1, confidence))
+            found = _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1, confidence)
+            return min(clamp.high - clamp.low, found) if within_clamp else found
         case Variance(clamp=clamp):
-            most = (clamp.high - clamp.low) ** 2 / 4.0
-            return min(most, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2, confidence))
+            found = _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2, confidence)
+            return min((clamp.high - clamp.low) ** 2 / 4.0, found) if within_clamp else found
         case _:
             return (
                 None

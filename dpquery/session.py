@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, assert_never
+from typing import TYPE_CHECKING, Any, Self, assert_never, overload
 
 from dpquery import describe, record, statements
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
+from dpquery.alternatives import alternatives
 from dpquery.answer import answer
-from dpquery.budget import budget_document, left_for, over_budget
+from dpquery.budget import budget_document, left_for, over_budget, share_used
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import BudgetRefused, QueryRefused, StoreError, UsageError, ensure
 from dpquery.expected import expected_half_width
+from dpquery.faces.prices import Prices
 from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.measuring import measured
@@ -33,6 +36,7 @@ from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
+from dpquery.sql.options import LAPLACE_THRESHOLD
 from dpquery.sql.outputs import OUTPUTS_MAX
 from dpquery.sql.parameters import parameters
 from dpquery.sql.request import Request, read_request
@@ -43,7 +47,7 @@ from dpquery.tables import tables_document
 from dpquery.terms import Settings, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -124,7 +128,7 @@ class Session:
         request = read_request(text)
         match request.statement:
             case "select" | "explain":
-                query = self._query(request, None, parameters(params or {}))
+                query = self.query_of(request, None, parameters(params or {}))
                 if request.statement == "select":
                     return query
                 return statements.explained(query.preview())
@@ -188,7 +192,7 @@ class Session:
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
-        return TableRequest(name, lambda text, bounds: self._query(read_request(text), bounds))
+        return TableRequest(name, lambda text, bounds: self.query_of(read_request(text), bounds))
 
     def tables(self) -> TablesDocument:
         """Tables and columns that this store's policy names."""
@@ -210,9 +214,10 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _query(
+    def query_of(
         self, request: Request, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None
     ) -> Query:
+        """The query of a statement that was read already."""
         allowed = frozenset(self.store.policy.purposes[self.purpose].sensitive)
         logical = resolve(
             request, self.catalog, sensitive_allowed=allowed, requested_bounds=bounds, parameters=values or {}
@@ -222,7 +227,7 @@ class Session:
             check_table(self.store.policy, self.purpose, table)
         bound(logical, self.catalog)  # refuses what no epsilon could answer
         # As the session is now: the query was checked for this purpose, whatever SET says later.
-        return Query(replace(self), logical, terms)
+        return Query(replace(self), logical, terms, values or {})
 
     def _terms(self, request: Request) -> Terms:
         """The OPTIONS of a query with the session's settings; refused where an option is beyond the policy."""
@@ -247,7 +252,8 @@ class Session:
                 raise QueryRefused(
                     "DPQ-130", error.why, fix="confidence = 0.99", where=where, source=request.source
                 ) from None
-        return Terms(options.epsilon, options.target_error, options.delta, confidence, self.settings)
+        laplace = options.group_selection_strategy == LAPLACE_THRESHOLD
+        return Terms(options.epsilon, options.target_error, options.delta, confidence, self.settings, laplace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +264,8 @@ class Query:
     logical: LogicalPlan = field(repr=False)
     terms: Terms = field(default_factory=Terms)
     """What its OPTIONS and the session say about price and intervals."""
+    values: Mapping[str, Value] = field(default_factory=dict, repr=False, compare=False, hash=False)
+    """Of its parameters."""
 
     def __repr__(self) -> str:
         return (
@@ -273,8 +281,49 @@ class Query:
     def table(self) -> NamedTable:
         return self.session.catalog.tables[self.logical.table]
 
-    def preview(self, epsilon: float | None = None, *, within: float | None = None) -> Preview:
-        """Price, mechanism, scale and expected error of `run` with the same arguments. Reads no rows."""
+    @overload
+    def preview(self, epsilon: float | None = None, *, within: float | None = None) -> Preview: ...
+
+    @overload
+    def preview(self, epsilon: Sequence[float], *, within: None = None) -> Prices: ...
+
+    def preview(
+        self, epsilon: float | Sequence[float] | None = None, *, within: float | None = None
+    ) -> Preview | Prices:
+        """Price, mechanism, scale and expected error of `run` with the same arguments. Reads no rows.
+
+        Of several epsilons: all of them in one table, with alternatives that are cheaper.
+        """
+        if isinstance(epsilon, Sequence) and not isinstance(epsilon, str):
+            return self._prices(epsilon, within)
+        return self._preview(epsilon, within)
+
+    def _prices(self, epsilons: Sequence[float], within: float | None) -> Prices:
+        if not epsilons or within is not None:
+            raise UsageError("DPQ-002", "several prices are given as epsilons", fix="preview(epsilon=[0.1, 0.5, 1])")
+        in_order = sorted({self.session.check_epsilon(epsilon): epsilon for epsilon in epsilons}.items())
+        previews = tuple(self._preview(epsilon, None) for _, epsilon in in_order)
+        middle, epsilon = in_order[(len(in_order) - 1) // 2]
+        shares = tuple(self._share(preview.plan) for preview in previews)
+        return Prices(previews, shares, alternatives(self, middle), epsilon)
+
+    def _share(self, plan: PrivacyPlan) -> float | None:
+        """Share of the asker's own cap that one release would use, in the block where it is most."""
+        own = [pair for pair in self._scopes(plan) if pair[0].kind == "analyst"]
+        standings = self.session.ledger.standing(own)
+        return max((share_used(s.cap, plan.loss) for s in standings if s.cap is not None), default=None)
+
+    @property
+    def least_nano(self) -> int:
+        """The least loss that can be shared out, in nano-epsilon."""
+        return MEASUREMENTS_MAX
+
+    def changed(self, text: str) -> Query:
+        """This query with another text, asked under the same terms; QueryRefused as for any query."""
+        session, asked = self.session, self.logical.requested_bounds
+        return replace(session.query_of(read_request(text), replace(asked, span=None), self.values), terms=self.terms)
+
+    def _preview(self, epsilon: float | None, within: float | None) -> Preview:
         nano, within = self._asked(epsilon, within)
         plan = self._priced(nano)
         self._check_reach(plan, within)
@@ -367,7 +416,7 @@ class Query:
         """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
         if request_id is None:
             return None
-        plans = self._calibrated(epsilon_nano)
+        plans = self.calibrated(epsilon_nano)
         free = [plan for plan in plans if not self._taken(self._request(plan, versions, request_id))]
         return verify(free[0]) if free and len(free) < len(plans) else None
 
@@ -385,19 +434,20 @@ class Query:
         Where the zCDP filter is used up only Laplace fits, and where the pure one is, a Gaussian costs least. If
         nothing fits, the plan with the least error is what the refusal is about.
         """
-        plans = self._calibrated(epsilon_nano)
+        plans = self.calibrated(epsilon_nano)
         return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
 
-    def _calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
-        limits = self.session.store.policy.limits
-        delta = limits.delta_release if self.terms.delta is None else self.terms.delta
+    def calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
+        """A plan per mechanism at this loss, the one that errs least first; not yet verified."""
+        limits, terms = self.session.store.policy.limits, self.terms
+        delta = limits.delta_release if terms.delta is None else terms.delta
         return calibrate(
             bound(self.logical, self.session.catalog),
             epsilon_nano,
             delta_release=delta or limits.delta_release,
-            gaussian_allowed=limits.gaussian and delta > 0.0,
+            gaussian_allowed=limits.gaussian and delta > 0.0 and not terms.laplace,
             rho_within=rho_within,
-            thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of)
+            thresholds=Thresholds(min(limits.delta_selection, delta), limits.min_people, threshold_of)
             if limits.min_people is not None
             else None,
         )
@@ -425,7 +475,7 @@ class Query:
         return high
 
     def _reach(self, epsilon_nano: int) -> float:
-        plan = self._calibrated(epsilon_nano)[0]
+        plan = self.calibrated(epsilon_nano)[0]
         return self._reach_of(plan)
 
     def _reach_of(self, plan: PrivacyPlan) -> float:

@@ -28,6 +28,8 @@ class Terms:
     delta: float | None = None
     confidence: float = CONFIDENCE
     settings: Settings = field(default_factory=Settings)
+    laplace: bool = False
+    """Whether groups are to be selected by Laplace noise."""
 
     @property
     def names_price(self) -> bool:

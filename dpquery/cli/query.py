@@ -17,9 +17,12 @@ from dpquery.sql.parameters import typed
 from dpquery.sql.request import read_request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from dpquery.faces.prices import Prices
     from dpquery.plan.expressions import Constant
+    from dpquery.preview import Preview
     from dpquery.release import Release
     from dpquery.session import Query
 
@@ -32,7 +35,7 @@ class Asked:
     file: Path | None
     analyst: str
     purpose: str
-    epsilon: float | None
+    epsilons: tuple[float, ...]
     within: float | None
     param: tuple[str, ...]
     json: bool
@@ -41,10 +44,28 @@ class Asked:
     fresh: bool
     request_id: str | None
 
+    @property
+    def epsilon(self) -> float | None:
+        """The one price that is asked for."""
+        return self.epsilons[0] if self.epsilons else None
+
+
+def epsilons(given: Sequence[str]) -> tuple[float, ...]:
+    """The values of `--epsilon 0.1,0.5 --epsilon 1`; UsageError for what is no number."""
+    try:
+        return tuple(float(number) for text in given for number in text.split(","))
+    except ValueError:
+        raise UsageError(
+            "DPQ-002", "--epsilon takes numbers", fix="--epsilon 0.5, or --dry-run --epsilon 0.1,0.5,1"
+        ) from None
+
 
 def run_query(folder: Path, asked: Asked) -> None:
     """Ask, and print the answer alone on standard output; price, promise and warnings go to standard error."""
     text = _text(asked)
+    several = len(asked.epsilons) > 1
+    if several and not asked.dry_run:
+        raise UsageError("DPQ-002", "a release has one epsilon", fix="--dry-run compares several; --epsilon 0.5 spends")
     with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
         _check_lasts(text)
         query = session.statement(text, params=_params(asked.param))
@@ -52,7 +73,11 @@ def run_query(folder: Path, asked: Asked) -> None:
             _print_facts(query, asked)
             return
         if asked.dry_run:
-            preview = query.preview(asked.epsilon, within=asked.within)
+            if several and asked.within is not None:
+                raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
+            preview: Preview | Prices = query.preview(asked.epsilon, within=asked.within)
+            if several:
+                preview = query.preview(asked.epsilons)
             print(preview.document().model_dump_json(by_alias=True) if asked.json else str(preview))
             return
         if not _agreed(query, asked):

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from dpquery.sql.text import QueryText
 
 PUBLIC_GROUPS = "PUBLIC_GROUPS"
-"""All declared groups return: the one way in which groups are chosen."""
+"""Groups are declared, and all of them return."""
+LAPLACE_THRESHOLD = "LAPLACE_THRESHOLD"
+"""Groups that are not declared return where their noisy number of people, by Laplace noise, passes a threshold."""
 
 
 def with_options(requested: RequestedBounds, options: Options) -> RequestedBounds:
@@ -41,11 +43,13 @@ def check_options(options: Options, plan: LogicalPlan, text: QueryText) -> None:
         weaker = "a row belongs to both of its numbers, and protecting one alone would be weaker"
         why = weaker if both else f"the privacy unit of {plan.table} is {own}"
         raise text.refuse("DPQ-130", why, f"privacy_unit_column = {own}", options.places.get("privacy_unit_column"))
-    strategy = options.group_selection_strategy
-    if strategy not in {None, PUBLIC_GROUPS}:
-        raise text.refuse(
-            "DPQ-130",
-            "the groups of an answer are declared, and all of them return",
-            f"group_selection_strategy = {PUBLIC_GROUPS}",
-            options.places.get("group_selection_strategy"),
-        )
+    strategy, place = options.group_selection_strategy, options.places.get("group_selection_strategy")
+    if plan.selects_groups and strategy not in {None, LAPLACE_THRESHOLD}:
+        why = "the groups of this query are not declared: they are selected by their noisy numbers"
+        raise text.refuse("DPQ-130", why, f"group_selection_strategy = {LAPLACE_THRESHOLD}", place)
+    if not plan.selects_groups and strategy not in {None, PUBLIC_GROUPS}:
+        why = "the groups of this query are declared, and all of them return"
+        raise text.refuse("DPQ-130", why, f"group_selection_strategy = {PUBLIC_GROUPS}", place)
+    if plan.selects_groups and options.delta == 0.0:
+        why = "groups that are not declared are selected at a delta above 0"
+        raise text.refuse("DPQ-130", why, "delta = 1e-9", options.places.get("delta"))

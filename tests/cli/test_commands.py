@@ -218,3 +218,17 @@ def test_the_price_of_options_is_the_price(made: MadeStore) -> None:
     over = dpquery("query", made.folder, sql.replace("0.45", "2.5"), *ASK, "--json")
     refusal = json.loads(over.stderr)
     assert (over.returncode, refusal["code"], refusal["where"]["column"]) == (4, "DPQ-204", 43)
+
+
+def test_several_prices_are_compared_without_spending(made: MadeStore) -> None:
+    sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    done = dpquery("query", made.folder, sql, *ASK, "--dry-run", "--json", "--epsilon", "0.1,0.5", "--epsilon", "1")
+    document = json.loads(done.stdout)
+    valid(document, "prices")
+    assert [price["cost"]["epsilon"] for price in document["prices"]] == [0.1, 0.5, 1.0]
+    assert {each["kind"] for each in document["alternatives"]} == {"fewer keys"}
+    text = dpquery("query", made.folder, sql, *ASK, "--dry-run", "--epsilon", "0.1,0.5").stdout
+    assert "share_of_budget" in text
+    assert "without cell_id" in text
+    for words in (("--epsilon", "0.1,0.5"), ("--epsilon", "much"), ("--dry-run", "--epsilon", "1,2", "--within", "9")):
+        assert dpquery("query", made.folder, sql, *ASK, *words).returncode == 2
