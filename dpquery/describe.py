@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.query import LogicalPlan, Output
-    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.question import Versions
 
 _KEY_TYPES: dict[str, Literal["string", "integer", "boolean", "date", "timestamp"]] = {

@@ -126,6 +126,8 @@ class Session:
         if not isinstance(text, str):
             raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
         request = read_request(text)
+        if params and request.statement not in {"select", "explain"}:
+            raise UsageError("DPQ-002", "this statement has no parameters", fix="write its value in the text")
         match request.statement:
             case "select" | "explain":
                 query = self.query_of(request, None, parameters(params or {}))

@@ -104,6 +104,25 @@ def test_delta_is_at_most_the_policys_and_zero_is_pure(session: Session) -> None
         session.sql(f"SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (delta = 1e-5) {wide}")
 
 
+def test_delta_is_what_selecting_groups_may_cost(tmp_path: Path) -> None:
+    policy = POLICY.replace("[limits]", "[limits]\nmin_people = 2")
+    undeclared = "talk_s, COUNT(*) AS n FROM calls WHERE direction = 'inbound' GROUP BY talk_s"
+    with make_store(tmp_path, policy, made_up_calls(50)).connect() as session:
+        costs, thresholds = [], []
+        for options in (
+            "epsilon = 0.5",
+            "epsilon = 0.5, delta = 1e-11",
+            "group_selection_strategy = LAPLACE_THRESHOLD",
+        ):
+            preview = session.sql(f"SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS ({options}) {undeclared}").preview()
+            assert preview.plan.selection is not None
+            costs.append(preview.document().cost.delta)
+            thresholds.append(preview.plan.selection.threshold)
+        assert preview.plan.mechanism == "laplace"
+        assert 0 < costs[1] <= 1e-11 < costs[0] <= 1e-9
+        assert thresholds[1] > thresholds[0]
+
+
 def test_an_epsilon_above_the_cap_is_refused_before_anything_else(session: Session) -> None:
     for text in (COUNTS.format("epsilon = 2.5"), "SET dp.epsilon = 2.5"):
         with nothing_spent(session), pytest.raises(BudgetRefused, match="the policy's 2 for one query"):
@@ -222,6 +241,15 @@ def test_a_pool_hands_out_connections_without_what_others_set(made: MadeStore) -
         assert connection.connection.dbapi_connection.epsilon == 0.25
         assert connection.connection.dbapi_connection.session.purpose == "network_planning"
     engine.dispose()
+
+
+def test_only_queries_have_parameters(session: Session) -> None:
+    with pytest.raises(UsageError, match="no parameters"):
+        session.sql("SHOW PRIVACY BUDGET", params={"d": 1})
+    explained = told(session, "EXPLAIN PRIVACY SELECT COUNT(*) AS n FROM calls")
+    assert explained.preview is not None
+    bound = session.statement("EXPLAIN PRIVACY SELECT COUNT(*) FROM calls WHERE talk_s > :d", params={"d": 1})
+    assert isinstance(bound, Facts)
 
 
 def test_statements_that_are_not_ours_stay_refused(session: Session) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planning import priced, small_catalog
+from planning import POLICY, priced, small_catalog
 
 from dpquery.errors import QueryRefused
+from dpquery.policy import parse_policy
+from dpquery.privacy.bound import bound
 from dpquery.sql.named_arguments import lift
 from dpquery.sql.request import read_request
 from dpquery.sql.resolve import resolve
@@ -185,6 +187,29 @@ def test_what_is_not_understood_is_refused_with_its_place(
     if underlined is not None:
         assert caught.value.where is not None
         assert sql[caught.value.where.column - 1 : caught.value.where.end - 1] == underlined
+
+
+SELECTING = small_catalog(parse_policy(POLICY.replace("[limits]", "[limits]\nmin_people = 2")))
+
+
+def test_groups_are_chosen_as_the_keys_allow() -> None:
+    """Declared ones all return; others are selected, at a delta above 0 and in no more groups than were asked for."""
+    undeclared = "talk_s, COUNT(*) FROM calls WHERE direction = 'inbound' GROUP BY talk_s"
+    declared = "cell_id, COUNT(*) FROM calls GROUP BY cell_id"
+    assert resolve(f"{OPTIONS} (group_selection_strategy = LAPLACE_THRESHOLD) {undeclared}", SELECTING).selects_groups
+    resolve(f"{OPTIONS} (group_selection_strategy = public_groups) {declared}", SELECTING)
+    for option, query in (
+        ("group_selection_strategy = PUBLIC_GROUPS", undeclared),
+        ("group_selection_strategy = LAPLACE_THRESHOLD", declared),
+        ("delta = 0", undeclared),
+        ("max_groups_contributed = 3", undeclared),
+    ):
+        with pytest.raises(QueryRefused) as caught:
+            bound(resolve(f"{OPTIONS} ({option}) {query}", SELECTING), SELECTING)
+        assert caught.value.code in {"DPQ-130", "DPQ-117"}
+        assert caught.value.where is not None
+    fewer = bound(resolve(f"{OPTIONS} (max_groups_contributed = 1) {undeclared}", SELECTING), SELECTING)
+    assert fewer.bounds.max_groups == 1
 
 
 def test_counts_clamped_per_group_are_sums_of_ones() -> None:
