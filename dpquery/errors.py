@@ -52,7 +52,9 @@ class DpqueryError(Exception):
     def __str__(self) -> str:
         lines = [f"{self.code}  {self.why}"]
         if self.where is not None and self.source is not None:
-            text = self.source.splitlines()[self.where.line - 1]
+            # Lines as places count them; what a terminal would act on keeps its width and does nothing.
+            line = self.source.split("\n")[self.where.line - 1]
+            text = "".join(letter if letter.isprintable() else " " for letter in line)
             gutter = f"  {self.where.line} | "
             carets = " " * (self.where.column - 1) + "^" * max(1, self.where.end - self.where.column)
             lines += ["", gutter + text, " " * (len(gutter) - 2) + "| " + carets, ""]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, assert_never, overload
 
-from dpquery import describe, record, statements
+from dpquery import arguments, describe, record, statements
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
 from dpquery.alternatives import alternatives
@@ -38,7 +37,7 @@ from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.options import LAPLACE_THRESHOLD
 from dpquery.sql.outputs import OUTPUTS_MAX
-from dpquery.sql.parameters import parameters
+from dpquery.sql.parameters import EXAMPLE, parameters
 from dpquery.sql.request import Request, read_request
 from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
@@ -48,6 +47,7 @@ from dpquery.terms import Settings, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -73,7 +73,9 @@ def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
 
     Raises StoreError or LedgerError if they cannot be opened, NotAllowed if the policy says so.
     """
-    store = open_store(Path(folder))
+    analyst = arguments.text(analyst, "analyst", example='analyst="ana"')
+    purpose = arguments.text(purpose, "purpose", example='purpose="network_planning"')
+    store = open_store(arguments.path(folder, "the store's folder", example='connect("store", ...)'))
     refuse_shared(steward_key_path(store.folder), "the steward's key")
     check_analyst(store.policy, analyst)
     check_purpose(store.policy, analyst, purpose)
@@ -123,14 +125,14 @@ class Session:
 
     def statement(self, text: str, params: Mapping[str, Constant] | None = None) -> Query | Facts:
         """What `sql` gives, with both types named."""
-        if not isinstance(text, str):
-            raise UsageError("DPQ-002", "a query is text", fix='db.sql("SELECT COUNT(*) FROM calls")')
+        text = arguments.text(text, "a query", example='db.sql("SELECT COUNT(*) FROM calls")')
+        given = {} if params is None else arguments.mapping(params, "params", example=EXAMPLE)
         request = read_request(text)
-        if params and request.statement not in {"select", "explain"}:
+        if given and request.statement not in {"select", "explain"}:
             raise UsageError("DPQ-002", "this statement has no parameters", fix="write its value in the text")
         match request.statement:
             case "select" | "explain":
-                query = self.query_of(request, None, parameters(params or {}))
+                query = self.query_of(request, None, parameters(given))
                 if request.statement == "select":
                     return query
                 return statements.explained(query.preview())
@@ -170,7 +172,9 @@ class Session:
     def check_epsilon(self, epsilon: float | None, place: Span | None = None, source: str | None = None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
         limits = self.store.policy.limits
-        asked = limits.epsilon_default if epsilon is None else _number(epsilon, "epsilon")
+        asked = (
+            limits.epsilon_default if epsilon is None else arguments.number(epsilon, "epsilon", example="epsilon=0.5")
+        )
         most = limits.epsilon_max
         if not 0.0 < asked <= most:  # also refuses NaN
             raise BudgetRefused(
@@ -194,6 +198,7 @@ class Session:
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
+        name = arguments.text(name, "a table", example='db.table("calls")')
         return TableRequest(name, lambda text, bounds: self.query_of(read_request(text), bounds))
 
     def tables(self) -> TablesDocument:
@@ -303,7 +308,8 @@ class Query:
     def _prices(self, epsilons: Sequence[float], within: float | None) -> Prices:
         if not epsilons or within is not None:
             raise UsageError("DPQ-002", "several prices are given as epsilons", fix="preview(epsilon=[0.1, 0.5, 1])")
-        in_order = sorted({self.session.check_epsilon(epsilon): epsilon for epsilon in epsilons}.items())
+        asked = [arguments.number(epsilon, "epsilon", example="epsilon=[0.1, 0.5, 1]") for epsilon in epsilons]
+        in_order = sorted({self.session.check_epsilon(epsilon): epsilon for epsilon in asked}.items())
         previews = tuple(self._preview(epsilon, None) for _, epsilon in in_order)
         middle, epsilon = in_order[(len(in_order) - 1) // 2]
         shares = tuple(self._share(preview.plan) for preview in previews)
@@ -351,6 +357,10 @@ class Query:
 
     def _asked(self, epsilon: float | None, within: float | None) -> tuple[int, float | None]:
         """The loss in nano-epsilon that call, OPTIONS and session ask for, and the reach that it is to give."""
+        if epsilon is not None:
+            epsilon = arguments.number(epsilon, "epsilon", example="epsilon=0.5")
+        if within is not None:
+            within = arguments.number(within, "within", example="within=100")
         epsilon, within = self.terms.price(epsilon, within)
         return (self.session.check_epsilon(epsilon) if within is None else self._nano_within(within)), within
 
@@ -378,6 +388,9 @@ class Query:
         independent answer. `request_id`: a retry with the same id never pays twice. Raises BudgetRefused, before any
         row is read, if a budget does not allow it.
         """
+        fresh = arguments.flag(fresh, "fresh")
+        if request_id is not None:
+            request_id = arguments.identifier(request_id, "request_id", example='request_id="weekly-report-7"')
         self._refresh()
         nano, within = self._asked(epsilon, within)
         versions = self._versions()
@@ -461,7 +474,6 @@ class Query:
 
     def _nano_within(self, within: float) -> int:
         """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
-        _number(within, "within")
         largest = self.session.check_epsilon(self.session.store.policy.limits.epsilon_max)
         if not within > 0.0 or self._reach(largest) > within:
             reach = self._reach(largest)
@@ -554,12 +566,6 @@ class Query:
             versions=describe.versions_in_use(),
             warnings=describe.caveats(plan),
         )
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError("DPQ-002", f"{name} is a number", fix=f"{name}=0.5")
-    return value
 
 
 def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:

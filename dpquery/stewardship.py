@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpquery import arguments
 from dpquery.accounting import Cap
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
+from dpquery.errors import UsageError
 from dpquery.ingest import ingest as ingest_rows
 from dpquery.ledger import EACH_BLOCK, Grant, Ledger, Scope, make_steward_key
 from dpquery.noise.conversion import rho_within
@@ -23,7 +26,6 @@ from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import date
 
     import pandas as pd
     import pyarrow as pa
@@ -40,8 +42,11 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
     Also makes its key (`key_file`, default beside the folder) and the steward's signing key, both outside the store
     and readable by their owner only. Raises PolicyError for a faulty policy, StoreError if something is in the way.
     """
-    folder = Path(folder)
-    checked = check_policy(Path(policy))
+    folder = arguments.path(folder, "the store's folder", example='init("store", policy="policy.toml")')
+    policy = arguments.path(policy, "the policy", example='policy="policy.toml"')
+    if key_file is not None:
+        key_file = arguments.path(key_file, "key_file", example='key_file="store.key"')
+    checked = check_policy(policy)
     lines = None
     if checked.numbers.public_file is not None:
         lines = (Path(policy).parent / checked.numbers.public_file).read_text(encoding="utf-8")
@@ -62,7 +67,7 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
 
 def steward(folder: str | Path) -> Steward:
     """The steward's handle on the store at `folder`."""
-    store = open_store(Path(folder))
+    store = open_store(arguments.path(folder, "the store's folder", example='steward("store")'))
     refuse_shared(steward_key_path(store.folder), "the steward's key")
     return Steward(store)
 
@@ -126,12 +131,10 @@ class Steward:
         `period`: first and last day that rows may have (the table's if None). `region`: ISO country in which numbers
         without a country code are read. Rows that cannot be stored go to the quarantine with the reason.
         """
-        if isinstance(source, str | Path):
-            rows: Sequence[Path] | pd.DataFrame | pa.Table = [Path(source)]
-        elif isinstance(source, list | tuple):
-            rows = [Path(name) for name in source]
-        else:
-            rows = source
+        table = arguments.text(table, "a table", example='table="calls"')
+        region = None if region is None else arguments.text(region, "region", example='region="GB"')
+        period = None if period is None else _period(period)
+        rows = _sources(source)
         self.store.reload()
         test = row_test_of(self.store.policy, table)
         return ingest_rows(
@@ -146,3 +149,28 @@ class Steward:
         """Who has spent what, per scope and block, with the ledger verified."""
         with Ledger.open(ledger_path(self.store)) as ledger:
             return budget_document(self.store.policy, ledger)
+
+
+def _sources(source: object) -> Sequence[Path] | pd.DataFrame | pa.Table:
+    """Paths of files, or the frame or table itself; UsageError for anything else."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if isinstance(source, pd.DataFrame | pa.Table):
+        return source
+    example = 'ingest("calls.csv", table="calls")'
+    files = source if isinstance(source, list | tuple) else [source]
+    return [arguments.path(file, "a file", example=example) for file in files]
+
+
+def _period(given: object) -> tuple[date, date]:
+    """The first and the last day; UsageError for anything else."""
+    pair = given if isinstance(given, list | tuple) else ()
+    days = [day for day in pair if isinstance(day, date) and not isinstance(day, datetime)]
+    if len(days) != 2 or len(pair) != 2:
+        raise UsageError(
+            "DPQ-002",
+            "period is two dates",
+            fix="period=(date(2026, 1, 1), date(2026, 1, 31)), or --period first..last",
+        )
+    return days[0], days[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from dpquery import intervals
+from dpquery import arguments, intervals
 from dpquery.describe import cost as cost_of
 from dpquery.describe import epsilon_of_rho, plain, upwards
 from dpquery.documents import Cost, DerivedColumn, DerivedDocument, Guarantee, Interval, KeyColumn, LedgerEntry
@@ -167,7 +167,9 @@ def ratio(source: Source, numerator: str, denominator: str, name: str | None) ->
     """`numerator` / `denominator` of `source`; UsageError for columns that are no values of it."""
     sheet = source.sheet()
     for asked in (numerator, denominator):
-        _value_column(sheet, asked)
+        _value_column(sheet, arguments.text(asked, "a value column", example='release.ratio("answered", "calls")'))
+    if name is not None:
+        name = arguments.identifier(name, "a name", example='name="rate"')
     return Ratio(source, numerator, denominator, name or f"{numerator}_per_{denominator}", sheet.confidence)
 
 

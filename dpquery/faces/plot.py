@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpquery import arguments
 from dpquery.errors import UsageError
 from dpquery.faces.extras import missing
 from dpquery.faces.panels import has_lines, has_room_for_text, is_time, panel
@@ -81,6 +82,10 @@ def plot(sheet: Sheet, value: str | None = None, *, title: str | None = None) ->
         import vl_convert  # noqa: F401 - without it nothing could be drawn later
     except ImportError:
         raise missing("plot", "charts") from None
+    if value is not None:
+        value = arguments.text(value, "a value column", example=f'release.plot("{sheet.values[0].name}")')
+    if title is not None:
+        title = arguments.text(title, "a title", example='title="Calls by day"')
     shown = _chosen(sheet, value)
     if len(sheet.keys) > 2:
         raise UsageError(

@@ -8,14 +8,15 @@ import io
 import os
 import secrets
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpquery import arguments
 from dpquery.errors import UsageError
 from dpquery.faces import html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from dpquery.faces.shown import Shown
 
@@ -30,7 +31,8 @@ def save(shown: Shown, path: str | Path, *, overwrite: bool = False) -> Path:
 
     Raises UsageError for another ending, a file that exists (unless `overwrite`), or a path that cannot be written.
     """
-    aim = Path(path)
+    aim = arguments.path(path, "a file", example='release.save("release.parquet")')
+    overwrite = arguments.flag(overwrite, "overwrite")
     files = _files(shown, aim)
     if not overwrite:
         for file in files:

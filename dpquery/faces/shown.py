@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from dpquery import arguments
 from dpquery.errors import UsageError
 from dpquery.faces import html, text
 from dpquery.faces.cite import citation
@@ -121,9 +122,9 @@ class Shown(ABC):
 
 def checked_confidence(confidence: float) -> float:
     """`confidence`, or UsageError outside of what intervals are made for."""
-    number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
-    if not number or not CONFIDENCE_LEAST <= confidence <= CONFIDENCE_MOST:
+    asked = arguments.number(confidence, "confidence", example="confidence=0.99")
+    if not CONFIDENCE_LEAST <= asked <= CONFIDENCE_MOST:
         raise UsageError(
             "DPQ-002", f"confidence lies between {CONFIDENCE_LEAST} and {CONFIDENCE_MOST}", fix="confidence=0.99"
         )
-    return float(confidence)
+    return asked

@@ -51,7 +51,9 @@ def _open(path: Path, wanted: Sequence[str]) -> Source:
         kind = _BY_ENDING.get(path.suffix.lower()) or _by_first_bytes(path)
         return kind.open(path, wanted)
     except OSError as error:
-        raise DataError("DPQ-507", f"{path} cannot be read ({type(error).__name__})") from None
+        raise DataError(
+            "DPQ-507", f"{path} cannot be read ({type(error).__name__})", fix="name a CSV, Parquet or Arrow file"
+        ) from None
 
 
 def _by_first_bytes(path: Path) -> type[CsvSource | ParquetSource | ArrowSource]:

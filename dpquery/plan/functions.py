@@ -137,7 +137,10 @@ def _cast(
 
 def _whole_cast(name: str, types: tuple[str, ...], bits: int, example: str, *, signed: bool = True) -> FunctionSpec:
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    about = f"whole number from {low:,} to {high:,}, half to even; NULL outside, and for text that is no number"
+    about = (
+        f"whole number from {low:,} to {high:,}; a half to the even one, but away from 0 where x is made of whole "
+        "numbers, constants such as 0.5 and casts to DECIMAL; NULL outside, and for text that is no number"
+    )
     return _cast(name, types, about, example, takes=("castable number",), gives="integer")
 
 

@@ -67,7 +67,7 @@ def line_of(path: Path_, text: str) -> int:
     wanted = tuple(str(part) for part in path if not isinstance(part, int))
     best, best_length = 1, 0
     header: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_lines(text), start=1):
         found: tuple[str, ...]
         if match := _HEADER.match(line):
             found = header = _parts(match.group(1))
@@ -83,12 +83,17 @@ def line_of(path: Path_, text: str) -> int:
     return best
 
 
+def _lines(text: str) -> list[str]:
+    """Lines as TOML and editors count them: other characters that Python splits at may stand in a comment."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
 def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip("\"'") for part in _PART.findall(text))
 
 
 def _policy_error(faults: Sequence[tuple[Path_, str, str]], text: str, name: str) -> PolicyError:
-    lines = text.splitlines() or [""]
+    lines = _lines(text)
     located = sorted((line_of(path, text), ".".join(str(p) for p in path), why, cure) for path, why, cure in faults)
     why = "\n".join(f"{name}:{line}: {path}: {complaint}" for line, path, complaint, _ in located)
     fix = "\n".join(f"line {line}: {cure}" for line, _, _, cure in located)

@@ -188,7 +188,7 @@ def _at_most(asked: int | None, allowed: int, name: str, logical: LogicalPlan) -
         return allowed
     if not 1 <= asked <= allowed:
         name = name if logical.requested_bounds.span is None else f"{name}_contributed"
-        why = f"{name} = {asked} is not within 1 and the policy's {allowed}"
+        why = f"{name} = {asked if abs(asked) < 10**9 else 'that'} is not within 1 and the policy's {allowed}"
         raise _refusal("DPQ-117", why, f"ask for {name} = {allowed} or less", logical)
     return asked
 

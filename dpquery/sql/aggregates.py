@@ -34,6 +34,7 @@ from dpquery.plan.query import (
 )
 from dpquery.plan.ranges import Unbounded, ValueRange, value_range
 from dpquery.sql.clauses import one_spelling
+from dpquery.sql.functions import written_name
 from dpquery.sql.ownership import NUMBER
 
 if TYPE_CHECKING:
@@ -376,7 +377,7 @@ class AggregateResolver:
         return None if column is None else column.unit
 
     def _refuse(self, node: exp.Expr) -> NoReturn:
-        name = node.name if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc) else node.key
+        name = node.name if isinstance(node, exp.AnonymousAggFunc) else written_name(self.text, node)
         near = get_close_matches(name.lower(), _SPELLINGS, n=1, cutoff=0.6)
         raise self.text.refuse(
             "DPQ-108",

@@ -11,6 +11,7 @@ from sqlglot import exp
 from dpquery.plan.expressions import NUMERIC, Expression, Function, Not, Value
 from dpquery.plan.functions import DIFFERENCE_UNITS, DIGITS_MAX, FUNCTIONS, PARTS
 from dpquery.sql.dates import TIMES, as_time, cast_to_time, interval_in, moved_by_unit, shifted, unit_named
+from dpquery.sql.decimals import is_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dpquery.plan.expressions import ValueType
     from dpquery.plan.functions import FunctionSpec, Kind
     from dpquery.sql.row_expressions import RowResolver
+    from dpquery.sql.text import QueryText
 
 WILDCARDS_MAX = 8
 """Wildcards of one LIKE: the time a pattern takes must not depend on a row by much."""
@@ -208,13 +210,13 @@ def checked(rows: RowResolver, name: str, nodes: Sequence[exp.Expr], node: exp.E
 
 def refuse_use(rows: RowResolver, spec: FunctionSpec, node: exp.Expr) -> NoReturn:
     """The refusal that shows how a function is written."""
-    why = f"{written_name(rows, node)} is not written like this: {spec.about}"
+    why = f"{written_name(rows.text, node)} is not written like this: {spec.about}"
     raise rows.text.refuse("DPQ-108", why, f"use {' or '.join(spec.written)}", node)
 
 
 def refuse_unknown(rows: RowResolver, node: exp.Expr) -> NoReturn:
     """The refusal that names what is not on the list, and the nearest that is."""
-    name = written_name(rows, node)
+    name = written_name(rows.text, node)
     spelled = name.lower().replace(" ", "_")
     known = sorted({*_spellings(), *_OPERATORS})
     instead = next((line for start, line in _INSTEAD.items() if spelled.startswith(start) or node.key == start), None)
@@ -229,13 +231,13 @@ def refuse_unknown(rows: RowResolver, node: exp.Expr) -> NoReturn:
     )
 
 
-def written_name(rows: RowResolver, node: exp.Expr) -> str:
+def written_name(text: QueryText, node: exp.Expr) -> str:
     """A function's name as it was written; another construct's as the parser calls it."""
     if isinstance(node, exp.Anonymous):
         return str(node.name).lower()
     start, end = node.meta.get("start"), node.meta.get("end")
     if isinstance(node, exp.Func) and isinstance(start, int) and isinstance(end, int):
-        return rows.text.source[start : end + 1].lower()
+        return text.source[start : end + 1].lower()
     return _CONSTRUCTS.get(node.key, node.key.replace("_", " "))
 
 
@@ -263,11 +265,14 @@ def resolve_cast(rows: RowResolver, node: exp.Expr) -> Expression:
         raise rows.text.refuse("DPQ-108", "a cast to this type is not known to be total", f"use {kinds}", node)
     spec = FUNCTIONS[name]
     value = _typed(rows, spec, rows.value(node.this), spec.takes[0], node)
-    if _AS_IT_IS.get(name) == value.type and not isinstance(value, Function):
+    # A constant such as 0.5 is a DECIMAL until it is cast.
+    if _AS_IT_IS.get(name) == value.type and not isinstance(value, Function) and not is_decimal(value):
         return value
     digits: tuple[Value, ...] = ()
     if name == "cast_decimal":
         digits = _digits(rows, target, node)
+    if spec.gives == "integer" and is_decimal(value):
+        value = Function("round", (value,), "decimal")  # half away from zero, as DuckDB casts a DECIMAL
     return Function(name, (value, *digits), spec.gives)  # type: ignore[arg-type]
 
 
@@ -357,7 +362,7 @@ def _named(rows: RowResolver, node: exp.Anonymous) -> Expression | None:
 
 def _log(rows: RowResolver, node: exp.Expr) -> Expression:
     """log(x) is to base 10 in DuckDB; log10(x) and log2(x) come with their base as a first argument."""
-    name = written_name(rows, node)
+    name = written_name(rows.text, node)
     if rows.text.arguments(node) == 1:
         inner = node.args.get("expression") or node.this
         return checked(rows, "log2" if name == "log2" else "log10", [inner], node)

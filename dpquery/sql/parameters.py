@@ -26,30 +26,33 @@ def parameters(given: Mapping[str, object]) -> dict[str, Value]:
     for name, value in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UsageError("DPQ-002", "a parameter's name has letters, digits and _", fix=EXAMPLE)
-        found[name.lower()] = _constant(name, value)
+        found[name.lower()] = constant(f"the parameter {name}", value)
     return found
 
 
-def _constant(name: str, value: object) -> Value:
+def constant(name: str, value: object) -> Value:
+    """A Python value as a constant of the plan; UsageError, with `name`, for what cannot be one."""
     match value:
         case None:
             return Value(None, "boolean")
         case bool():
             return Value(value, "boolean")
         case int() if abs(value) < 2**63:
-            return Value(value, "integer")
-        case float() | Decimal() if math.isfinite(value):
+            return Value(int(value), "integer")
+        case float() if math.isfinite(value):
+            return Value(float(value), "decimal")
+        case Decimal() if value.is_finite() and math.isfinite(float(value)):
             return Value(float(value), "decimal")
         case str():
-            return Value(value, "text")
-        case datetime() if value.tzinfo is None:
-            return Value(value, "timestamp")
+            return Value(str(value), "text")
+        case datetime() if value.tzinfo is None and value == value:  # noqa: PLR0124 - pandas' missing time is not
+            return Value(datetime.combine(value.date(), value.time()), "timestamp")
         case date() if not isinstance(value, datetime):
             return Value(value, "date")
         case _:
             raise UsageError(
                 "DPQ-002",
-                f"the parameter {name} is no constant: a {type(value).__name__}, or out of range",
+                f"{name} is no constant: a {type(value).__name__}, or out of range",
                 fix="text, a number, a truth value, a date or a naive UTC time",
             )
 

@@ -53,7 +53,8 @@ def parse_select(source: str, select: str | None = None) -> tuple[exp.Select, Qu
     if word in {"DESCRIBE", "SHOW", "SUMMARIZE"}:
         raise text.refuse("DPQ-109", "only SELECT is answered", "dpquery tables DIR, or db.tables()", statement)
     if not isinstance(statement, exp.Select):
-        raise text.refuse("DPQ-109", "only SELECT is answered", "SELECT COUNT(*) FROM calls", statement)
+        first = text.span_of(text.tokens[0].start, text.tokens[0].end)
+        raise text.refuse("DPQ-109", "only SELECT is answered", "SELECT COUNT(*) FROM calls", first)
     _check_size(statement, text)
     return statement, text, bounds
 

@@ -14,6 +14,7 @@ import pytest
 from memory_rows import MemoryRows, prepare
 from planning import priced
 from real_data import CNS_POLICY, cns, needs_data
+from small_calls import changes
 
 from dpquery.catalog import catalog_of
 from dpquery.engines.embedded import execute
@@ -73,7 +74,7 @@ def in_memory(con: duckdb.DuckDBPyConnection, steward: Steward, name: str) -> Me
 
 def assert_within(plan: PrivacyPlan, before: list[np.ndarray], after: list[np.ndarray]) -> None:
     for part, full, less in zip(plan.parts, before, after, strict=True):
-        change = np.abs(full - less).astype(object)
+        change = changes(part, full, less)
         assert change.sum() <= part.sensitivity.l1
         assert (change**2).sum() <= part.sensitivity.l2_squared
         assert change.max() <= part.sensitivity.linf

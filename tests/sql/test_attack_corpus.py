@@ -64,10 +64,13 @@ NAMES: dict[str, set[str]] = {
     "DPQ-123": {"E_SAMPLE"},
 }
 
+_TEXT_ALONE = "refused from the text alone, for a reason that is looked at before the function"
 _LITERAL = "numbers are compared with no literal (design, section 6), which is looked at before the rest"
 ARGUED: dict[str, tuple[str, str]] = {
     # Our outcome where it is not the corpus's, and why.
-    **dict.fromkeys(("H030", "H032", "H294"), ("DPQ-105", _LITERAL)),
+    **dict.fromkeys(("H005", "H012", "H030", "H032", "H294"), ("DPQ-105", _LITERAL)),
+    **dict.fromkeys(("H009", "H010", "H016"), ("DPQ-102", _TEXT_ALONE)),
+    "H023": ("DPQ-111", _TEXT_ALONE),
     **dict.fromkeys(("H110", "H123", "H124", "H125", "H134", "H349"), ("DPQ-105", _LITERAL)),
     "H077": ("DPQ-103", "the outer query names no table, which says more than that its column is raw"),
     "H084": ("ACCEPT", "MAX(x) is answered as a quantile of the clamped values, never as the exact extreme"),
@@ -153,8 +156,10 @@ def assert_meets(case: Case, found: str) -> None:
     for wanted in case.outcomes:
         if wanted.startswith(("ACCEPT_TOTAL", "ACCEPT_POST", "PAIR_")):
             met = found == "ACCEPT"
-        elif wanted in {"E_FUNC_OR_TOTAL", "ACCEPT_LITERAL"}:
-            met = True  # refused from the text alone, or total: both are tested below
+        elif wanted == "E_FUNC_OR_TOTAL":
+            met = found == "ACCEPT" or "E_FUNC" in names  # that it is total is tested below
+        elif wanted == "ACCEPT_LITERAL":
+            met = found == "ACCEPT" or "E_NAME" in names  # hostile text is a constant, or no name
         elif wanted == "E_KEYS_OR_THRESHOLD":
             met = found == "ACCEPT" or "E_KEYS" in names
         else:
@@ -196,12 +201,23 @@ def test_the_corpus_is_whole() -> None:
     assert set(ARGUED) <= {case.id for case in CASES}
 
 
+OUR_WORDS = {
+    # Statements that begin as ours do, and what their refusal says to write. SHOW and SET get theirs here once
+    # SHOW PRIVACY BUDGET and SET dp.purpose are read; until then what they say is another command.
+    "H206": "EXPLAIN PRIVACY",
+    "H207": "EXPLAIN PRIVACY",
+    "H213": "db.tables()",
+    "H199": "SELECT",
+    "H205": "SELECT",
+}
+
+
 @needs_corpus
-def test_the_engines_own_plan_is_refused_for_the_private_one(pair: Pair) -> None:
-    for case in (case for case in CASES if case.sql.startswith("EXPLAIN")):
-        with pytest.raises(QueryRefused) as caught:
-            pair.full.sql(case.sql)
-        assert "EXPLAIN PRIVACY" in (caught.value.fix or "")
+@pytest.mark.parametrize("case", [case for case in CASES if case.id in OUR_WORDS], ids=str)
+def test_a_statement_that_begins_as_ours_is_refused_with_the_private_one(case: Case, pair: Pair) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        pair.full.sql(case.sql)
+    assert OUR_WORDS[case.id] in (caught.value.fix or "")
 
 
 @needs_corpus

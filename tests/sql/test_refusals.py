@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 from planning import priced, small_catalog
 
 from dpquery.catalogue import CATALOGUE
-from dpquery.errors import DpqueryError, QueryRefused
+from dpquery.errors import QueryRefused
 
 CATALOG = small_catalog()
 
@@ -123,36 +119,3 @@ def test_a_long_text_and_a_deep_text_are_refused_quickly() -> None:
 def test_a_product_of_many_small_steps_is_planned() -> None:
     factors = " * ".join(["1.00000095367431640625"] * 55)
     assert priced(f"SELECT SUM(talk_s * {factors}) FROM calls", CATALOG).parts[0].scale > 0
-
-
-def attacks() -> list[dict[str, str]]:
-    data = os.environ.get("DPQUERY_TEST_DATA")
-    path = Path(data or "").parent / "cases" / "attacks.json"
-    if data is None or not path.exists():
-        return []
-    return [case for case in json.loads(path.read_text())["cases"] if "query" in case]
-
-
-PRIVATE_HERE = {"H084"}
-"""MAX(x): the corpus refuses the exact extreme. Here it is answered privately, as the 99.5 % quantile."""
-
-
-@pytest.mark.skipif(not attacks(), reason="DPQUERY_TEST_DATA has no attack corpus beside it")
-def test_no_hostile_query_is_answered() -> None:
-    """Every case whose outcome is a refusal is refused, by an error of ours, from text and policy alone."""
-    answered = []
-    checked = 0
-    for case in attacks():
-        outcome = case["outcome"]
-        if "ACCEPT_TOTAL" in case.get("alt_outcome", ()) or case["id"] in PRIVATE_HERE:
-            continue
-        if not outcome.startswith("E_") or outcome in {"E_FUNC_OR_TOTAL", "E_KEYS_OR_THRESHOLD", "E_LIMIT", "E_AUTH"}:
-            continue
-        checked += 1
-        try:
-            priced(case["query"], CATALOG)
-        except DpqueryError:
-            continue
-        answered.append((case["id"], case["query"]))
-    assert checked > 80
-    assert not answered

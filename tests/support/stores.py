@@ -30,6 +30,10 @@ def generous(policy: str = POLICY) -> str:
     )
     text = text.replace('by_key = [{ keys = ["direction"], max_rows_per_group = 3 }]\n', "")
     assert "max_rows_per_group = 5000" in text
+    for name in ("subscribers", "dnc"):
+        if f"[tables.{name}]" in text and f"[tables.{name}.bounds]" not in text:
+            text += f"\n[tables.{name}.bounds]\nungrouped = {{ max_rows = 5000 }}\n"
+            text += "grouped = { max_rows = 5000, max_groups = 1000, max_rows_per_group = 5000 }\n"
     return text
 
 
