@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dpquery.describe import bounding_in_words, columns, cost, groups_in_words, guarantee, plan_summary, versions_in_use
-from dpquery.documents import ReleaseDocument, ValueColumn
-from dpquery.faces.words import number_text
+from dpquery.documents import Interval, ReleaseDocument, ValueColumn
+from dpquery.faces.words import number_text, percent_text
+from dpquery.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from dpquery.documents import Left
@@ -29,14 +30,17 @@ class Preview:
     repeat: bool
     """Whether a stored answer would be handed out for free."""
     warnings: tuple[str, ...] = ()
+    confidence: float = CONFIDENCE
+    """Of the intervals whose expected reach is told."""
 
     def document(self) -> ReleaseDocument:
         """The object that `dpquery query --dry-run --json` prints."""
         return ReleaseDocument(
             status="preview",
             release=None,
-            columns=columns(self.plan, expected=True),
+            columns=columns(self.plan, expected=self.confidence),
             rows=(),
+            interval=Interval(confidence=self.confidence),
             plan=plan_summary(self.plan, self.versions),
             cost=cost(self.plan, ()),
             left=self.left,
@@ -65,7 +69,8 @@ class Preview:
                     else f"{column.mechanism}, scale {number_text(column.scale)}"
                 )
                 if column.expected_half_width is not None:
-                    text += f"; expected ± {number_text(column.expected_half_width)}{unit} at 95 %"
+                    text += f"; expected ± {number_text(column.expected_half_width)}{unit}"
+                    text += f" at {percent_text(self.confidence)}"
                 if column.expected_if_rows is not None:
                     text += f" if a group has {column.expected_if_rows:,} rows"
                 found.append((column.name, text))

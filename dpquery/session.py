@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, assert_never, overload
 
-from dpquery import arguments, describe, record
+from dpquery import arguments, describe, record, statements
 from dpquery.access import check_analyst, check_purpose, check_table
 from dpquery.accounting import Loss, admits
+from dpquery.alternatives import alternatives
 from dpquery.answer import answer
-from dpquery.budget import budget_document, left_for, over_budget
+from dpquery.budget import budget_document, left_for, over_budget, share_used
 from dpquery.catalog import catalog_of
 from dpquery.documents import LedgerEntry, ScopeCharge, TablesDocument
 from dpquery.engines.stored import stored_rows
-from dpquery.errors import BudgetRefused, DpqueryError, StoreError, UsageError, ensure
+from dpquery.errors import BudgetRefused, DpqueryError, QueryRefused, StoreError, UsageError, ensure
+from dpquery.expected import expected_half_width
+from dpquery.faces.prices import Prices
+from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import ChargeRequest, Ledger, OverBudget, RequestIdTaken, Scope
 from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
@@ -32,20 +37,26 @@ from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.key_values import KeyValues, key_values
+from dpquery.sql.options import LAPLACE_THRESHOLD
 from dpquery.sql.outputs import OUTPUTS_MAX
 from dpquery.sql.parameters import EXAMPLE, parameters
+from dpquery.sql.request import Request, read_request
 from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
 from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
+from dpquery.terms import Settings, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from dpquery.documents import Left
+    from dpquery.errors import Span
+    from dpquery.faces.facts import Facts
     from dpquery.ledger import Charged
     from dpquery.plan.catalog import Catalog, NamedTable
     from dpquery.plan.expressions import Constant, Value
@@ -81,24 +92,111 @@ def ledger_path(store: Store) -> Path:
     return store.folder / "ledger.sqlite"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
-    """One analyst with one purpose at one store."""
+    """One analyst with one purpose at one store. SET changes purpose and settings of the session, and nothing else."""
 
     store: Store
     ledger: Ledger = field(repr=False)
     catalog: Catalog = field(repr=False)
     analyst: str
     purpose: str
+    settings: Settings = field(default_factory=Settings)
+    start: tuple[str, Settings] | None = field(default=None, repr=False)
+    """Purpose and settings that RESET goes back to."""
 
-    def sql(self, text: str, params: Mapping[str, Constant] | None = None) -> Query:
+    def __post_init__(self) -> None:
+        self.start = self.start or (self.purpose, self.settings)
+
+    def begin_with(self, settings: Settings) -> None:
+        """Settings that hold from now on, and that RESET goes back to."""
+        self.settings, self.start = settings, (self.purpose, settings)
+
+    def reset(self) -> None:
+        """Undo every SET."""
+        self.purpose, self.settings = self.start or (self.purpose, self.settings)
+
+    def sql(self, text: str, params: Mapping[str, Constant] | None = None) -> Query | Any:
         """The query `text`, checked; free. QueryRefused says what to write instead.
 
         `params` are the values of `:name` or `$name` in the text, as Python values: they take the place of literals.
+        For EXPLAIN PRIVACY, SHOW PRIVACY BUDGET, ESTIMATE_REMAINING_DP_AGGREGATES, SET and RESET the answer itself,
+        a Facts. That is Any here, so that the query of a SELECT need not be told from it.
         """
+        return self.statement(text, params)
+
+    def statement(self, text: str, params: Mapping[str, Constant] | None = None) -> Query | Facts:
+        """What `sql` gives, with both types named."""
         text = arguments.text(text, "a query", example='db.sql("SELECT COUNT(*) FROM calls")')
         given = {} if params is None else arguments.mapping(params, "params", example=EXAMPLE)
-        return self._query(text, None, parameters(given))
+        request = read_request(text)
+        if given and request.statement not in {"select", "explain"}:
+            raise UsageError("DPQ-002", "this statement has no parameters", fix="write its value in the text")
+        match request.statement:
+            case "select" | "explain":
+                query = self.query_of(request, None, parameters(given))
+                if request.statement == "select":
+                    return query
+                return statements.explained(query.preview())
+            case "show budget":
+                return statements.budget_shown(self, request.name)
+            case "remaining":
+                return statements.remaining(self, request.name or "")
+            case "set" | "reset":
+                return self._set(request.name or "", request.value)
+            case _:
+                assert_never(request.statement)
+
+    def _set(self, name: str, value: float | str | None) -> Facts:
+        """SET, or RESET where `value` is None: checked as wherever else the value may be named."""
+        purpose, first = self.start or (self.purpose, self.settings)
+        match name, value:
+            case "epsilon", float():
+                self.check_epsilon(value)
+                self.settings = replace(self.settings, epsilon=value, within=None)
+            case "epsilon", _:
+                self.settings = replace(self.settings, epsilon=first.epsilon, within=first.within)
+            case "confidence", _:
+                confidence = checked_confidence(value) if isinstance(value, float) else first.confidence
+                self.settings = replace(self.settings, confidence=confidence)
+            case _:
+                asked = purpose if value is None else str(value)
+                check_purpose(self.store.policy, self.analyst, asked)
+                self.purpose = asked
+        return statements.setting_shown(self, name, "RESET" if value is None else "SET")
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope that pays for this session's answers."""
+        group = self.store.policy.analysts[self.analyst].group
+        scopes = (Scope("analyst", self.analyst), Scope("purpose", self.purpose), Scope("dataset"))
+        return scopes if group is None else (*scopes, Scope("group", group))
+
+    def check_epsilon(self, epsilon: float | None, place: Span | None = None, source: str | None = None) -> int:
+        """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
+        limits = self.store.policy.limits
+        asked = (
+            limits.epsilon_default if epsilon is None else arguments.number(epsilon, "epsilon", example="epsilon=0.5")
+        )
+        most = limits.epsilon_max
+        if not 0.0 < asked <= most:  # also refuses NaN
+            raise BudgetRefused(
+                "DPQ-204",
+                f"epsilon = {asked:g} is not between 0 and the policy's {most:g} for one query",
+                fix=f"--epsilon {limits.epsilon_default:g}" if place is None else f"epsilon = {most:g}, or less",
+                where=place,
+                source=source,
+            )
+        # Decimal text, so that 0.1 means a tenth and not the float just above it.
+        nano = int(Fraction(Decimal(repr(float(asked)))) * NANO)
+        if nano < MEASUREMENTS_MAX:
+            raise BudgetRefused(
+                "DPQ-204",
+                f"epsilon = {asked:g} is too little to share out",
+                fix=f"--epsilon {MEASUREMENTS_MAX / NANO:g}",
+                where=place,
+                source=source,
+            )
+        return nano
 
     def key_values(self, text: str, params: Mapping[str, Constant] | None = None) -> KeyValues | None:
         """The declared values that `SELECT DISTINCT key FROM ...` asks for; None for any other text. Free.
@@ -112,7 +210,8 @@ class Session:
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
-        return TableRequest(arguments.text(name, "a table", example='db.table("calls")'), self._query)
+        name = arguments.text(name, "a table", example='db.table("calls")')
+        return TableRequest(name, lambda text, bounds: self.query_of(read_request(text), bounds))
 
     def tables(self) -> TablesDocument:
         """Tables and columns that this store's policy names."""
@@ -134,14 +233,49 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _query(self, text: str, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None) -> Query:
+    def query_of(
+        self, request: Request, bounds: RequestedBounds | None, values: Mapping[str, Value] | None = None
+    ) -> Query:
+        """The query of a statement that was read already."""
         logical = resolve(
-            text, self.catalog, sensitive_allowed=self._sensitive(), requested_bounds=bounds, parameters=values or {}
+            request,
+            self.catalog,
+            sensitive_allowed=self._sensitive(),
+            requested_bounds=bounds,
+            parameters=values or {},
         )
+        terms = self._terms(request)
         for table in dict.fromkeys((logical.table, *tables_of(logical.relation))):
             check_table(self.store.policy, self.purpose, table)
         bound(logical, self.catalog)  # refuses what no epsilon could answer
-        return Query(self, logical)
+        # As the session is now: the query was checked for this purpose, whatever SET says later.
+        return Query(replace(self), logical, terms, values or {})
+
+    def _terms(self, request: Request) -> Terms:
+        """The OPTIONS of a query with the session's settings; refused where an option is beyond the policy."""
+        options, places = request.options, request.options.places
+        if options.epsilon is not None:
+            self.check_epsilon(options.epsilon, places.get("epsilon"), request.source)
+        most = self.store.policy.limits.delta_release
+        if options.delta is not None and options.delta > most:
+            raise QueryRefused(
+                "DPQ-130",
+                f"delta = {options.delta:g} is more than the policy's {most:g}",
+                fix=f"delta = {most:g}",
+                where=places.get("delta"),
+                source=request.source,
+            )
+        confidence = self.settings.confidence
+        if options.confidence is not None:
+            try:
+                confidence = checked_confidence(options.confidence)
+            except UsageError as error:
+                where = places.get("confidence")
+                raise QueryRefused(
+                    "DPQ-130", error.why, fix="confidence = 0.99", where=where, source=request.source
+                ) from None
+        laplace = options.group_selection_strategy == LAPLACE_THRESHOLD
+        return Terms(options.epsilon, options.target_error, options.delta, confidence, self.settings, laplace)
 
     def _sensitive(self) -> frozenset[str]:
         """The sensitive columns that the purpose may use."""
@@ -154,6 +288,10 @@ class Query:
 
     session: Session = field(repr=False)
     logical: LogicalPlan = field(repr=False)
+    terms: Terms = field(default_factory=Terms)
+    """What its OPTIONS and the session say about price and intervals."""
+    values: Mapping[str, Value] = field(default_factory=dict, repr=False, compare=False, hash=False)
+    """Of its parameters."""
 
     def __repr__(self) -> str:
         return (
@@ -169,9 +307,53 @@ class Query:
     def table(self) -> NamedTable:
         return self.session.catalog.tables[self.logical.table]
 
-    def preview(self, epsilon: float | None = None) -> Preview:
-        """Price, mechanism, scale and expected error at `epsilon` (the policy's default if None). Reads no rows."""
-        plan = self._priced(self._nano(epsilon))
+    @overload
+    def preview(self, epsilon: float | None = None, *, within: float | None = None) -> Preview: ...
+
+    @overload
+    def preview(self, epsilon: Sequence[float], *, within: None = None) -> Prices: ...
+
+    def preview(
+        self, epsilon: float | Sequence[float] | None = None, *, within: float | None = None
+    ) -> Preview | Prices:
+        """Price, mechanism, scale and expected error of `run` with the same arguments. Reads no rows.
+
+        Of several epsilons: all of them in one table, with alternatives that are cheaper.
+        """
+        if isinstance(epsilon, Sequence) and not isinstance(epsilon, str):
+            return self._prices(epsilon, within)
+        return self._preview(epsilon, within)
+
+    def _prices(self, epsilons: Sequence[float], within: float | None) -> Prices:
+        if not epsilons or within is not None:
+            raise UsageError("DPQ-002", "several prices are given as epsilons", fix="preview(epsilon=[0.1, 0.5, 1])")
+        asked = [arguments.number(epsilon, "epsilon", example="epsilon=[0.1, 0.5, 1]") for epsilon in epsilons]
+        in_order = sorted({self.session.check_epsilon(epsilon): epsilon for epsilon in asked}.items())
+        previews = tuple(self._preview(epsilon, None) for _, epsilon in in_order)
+        middle, epsilon = in_order[(len(in_order) - 1) // 2]
+        shares = tuple(self._share(preview.plan) for preview in previews)
+        return Prices(previews, shares, alternatives(self, middle), epsilon)
+
+    def _share(self, plan: PrivacyPlan) -> float | None:
+        """Share of the asker's own cap that one release would use, in the block where it is most."""
+        own = [pair for pair in self._scopes(plan) if pair[0].kind == "analyst"]
+        standings = self.session.ledger.standing(own)
+        return max((share_used(s.cap, plan.loss) for s in standings if s.cap is not None), default=None)
+
+    @property
+    def least_nano(self) -> int:
+        """The least loss that can be shared out, in nano-epsilon."""
+        return MEASUREMENTS_MAX
+
+    def changed(self, text: str) -> Query:
+        """This query with another text, asked under the same terms; QueryRefused as for any query."""
+        session, asked = self.session, self.logical.requested_bounds
+        return replace(session.query_of(read_request(text), replace(asked, span=None), self.values), terms=self.terms)
+
+    def _preview(self, epsilon: float | None, within: float | None) -> Preview:
+        nano, within = self._asked(epsilon, within)
+        plan = self._priced(nano)
+        self._check_reach(plan, within)
         versions = self._versions()
         session = self.session
         request = self._request(plan, versions, None)
@@ -180,18 +362,26 @@ class Query:
             plan,
             self.table,
             versions,
-            left_for(session.ledger, self._scopes(plan), plan),
+            self._left(plan),
             session.purpose,
             session.store.policy.purposes[session.purpose].notice,
             repeat=stored is not None and not stored.owed(_own(request)),
             warnings=describe.caveats(plan),
+            confidence=self.terms.confidence,
         )
 
     def preview_within(self, within: float) -> Preview:
         """The preview of `run(within=within)`."""
-        preview = self.preview(self._nano_within(within) / NANO)
-        self._check_reach(preview.plan, within)
-        return preview
+        return self.preview(within=within)
+
+    def _asked(self, epsilon: float | None, within: float | None) -> tuple[int, float | None]:
+        """The loss in nano-epsilon that call, OPTIONS and session ask for, and the reach that it is to give."""
+        if epsilon is not None:
+            epsilon = arguments.number(epsilon, "epsilon", example="epsilon=0.5")
+        if within is not None:
+            within = arguments.number(within, "within", example="within=100")
+        epsilon, within = self.terms.price(epsilon, within)
+        return (self.session.check_epsilon(epsilon) if within is None else self._nano_within(within)), within
 
     def _check_reach(self, plan: PrivacyPlan, within: float | None) -> None:
         """BudgetRefused if only a mechanism with a larger error still fits the budgets."""
@@ -212,17 +402,16 @@ class Query:
     ) -> Release:
         """Charge the ledger, then answer; or hand out the stored answer to the same question for free.
 
-        `epsilon`: privacy loss of this release (the policy's default if None). `within`: instead, the least epsilon
-        whose 95 % intervals reach at most that far. `fresh`: pay for an independent answer. `request_id`: a retry with
-        the same id never pays twice. Raises BudgetRefused, before any row is read, if a budget does not allow it.
+        `epsilon`: privacy loss of this release; if None that of OPTIONS, of SET dp.epsilon, or the policy's default.
+        `within`: instead, the least epsilon whose expected intervals reach at most that far. `fresh`: pay for an
+        independent answer. `request_id`: a retry with the same id never pays twice. Raises BudgetRefused, before any
+        row is read, if a budget does not allow it.
         """
-        if within is not None and epsilon is not None:
-            raise UsageError("DPQ-002", "give epsilon or within, not both", fix="leave one out")
         fresh = arguments.flag(fresh, "fresh")
         if request_id is not None:
             request_id = arguments.identifier(request_id, "request_id", example='request_id="weekly-report-7"')
         self._refresh()
-        nano = self._nano(epsilon) if within is None else self._nano_within(within)
+        nano, within = self._asked(epsilon, within)
         versions = self._versions()
         plan = self._retried(nano, versions, request_id) or self._priced(nano)
         self._check_reach(plan, within)
@@ -262,7 +451,7 @@ class Query:
         """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
         if request_id is None:
             return None
-        plans = self._calibrated(epsilon_nano)
+        plans = self.calibrated(epsilon_nano)
         free = [plan for plan in plans if not self._taken(self._request(plan, versions, request_id))]
         return verify(free[0]) if free and len(free) < len(plans) else None
 
@@ -280,18 +469,20 @@ class Query:
         Where the zCDP filter is used up only Laplace fits, and where the pure one is, a Gaussian costs least. If
         nothing fits, the plan with the least error is what the refusal is about.
         """
-        plans = self._calibrated(epsilon_nano)
+        plans = self.calibrated(epsilon_nano)
         return verify(next((plan for plan in plans if self._fits(plan)), plans[0]))
 
-    def _calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
-        limits = self.session.store.policy.limits
+    def calibrated(self, epsilon_nano: int) -> tuple[PrivacyPlan, ...]:
+        """A plan per mechanism at this loss, the one that errs least first; not yet verified."""
+        limits, terms = self.session.store.policy.limits, self.terms
+        delta = limits.delta_release if terms.delta is None else terms.delta
         return calibrate(
             bound(self.logical, self.session.catalog),
             epsilon_nano,
-            delta_release=limits.delta_release,
-            gaussian_allowed=limits.gaussian,
+            delta_release=delta or limits.delta_release,
+            gaussian_allowed=limits.gaussian and delta > 0.0 and not terms.laplace,
             rho_within=rho_within,
-            thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of)
+            thresholds=Thresholds(min(limits.delta_selection, delta), limits.min_people, threshold_of)
             if limits.min_people is not None
             else None,
         )
@@ -301,33 +492,9 @@ class Query:
         standings = self.session.ledger.standing(self._scopes(plan))
         return all(admits(s.cap, s.spent, plan.loss) for s in standings if s.cap is not None)
 
-    def _nano(self, epsilon: float | None) -> int:
-        """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""
-        limits = self.session.store.policy.limits
-        asked = (
-            limits.epsilon_default if epsilon is None else arguments.number(epsilon, "epsilon", example="epsilon=0.5")
-        )
-        most = limits.epsilon_max
-        if not 0.0 < asked <= most:  # also refuses NaN
-            raise BudgetRefused(
-                "DPQ-204",
-                f"epsilon = {asked:g} is not between 0 and the policy's {most:g} for one query",
-                fix=f"--epsilon {limits.epsilon_default:g}",
-            )
-        # Decimal text, so that 0.1 means a tenth and not the float just above it.
-        nano = int(Fraction(Decimal(repr(float(asked)))) * NANO)
-        if nano < MEASUREMENTS_MAX:
-            raise BudgetRefused(
-                "DPQ-204",
-                f"epsilon = {asked:g} is too little to share out",
-                fix=f"--epsilon {MEASUREMENTS_MAX / NANO:g}",
-            )
-        return nano
-
     def _nano_within(self, within: float) -> int:
         """The least epsilon whose expected half-widths all reach at most `within`, by bisection."""
-        within = arguments.number(within, "within", example="within=100")
-        largest = self._nano(self.session.store.policy.limits.epsilon_max)
+        largest = self.session.check_epsilon(self.session.store.policy.limits.epsilon_max)
         if not within > 0.0 or self._reach(largest) > within:
             reach = self._reach(largest)
             raise BudgetRefused(
@@ -342,23 +509,21 @@ class Query:
         return high
 
     def _reach(self, epsilon_nano: int) -> float:
-        plan = self._calibrated(epsilon_nano)[0]
+        plan = self.calibrated(epsilon_nano)[0]
         return self._reach_of(plan)
 
     def _reach_of(self, plan: PrivacyPlan) -> float:
-        values = [output for output in shown(self.logical) if output.kind == "aggregate"]
-        if not values:
-            raise UsageError(
-                "DPQ-002", "within is about aggregates, and these are computed from them", fix="epsilon=0.5"
-            )
-        reaches = [describe.expected_half_width(plan, output) for output in values]
-        known = [reach for reach in reaches if reach is not None]
-        if len(known) < len(reaches):
-            raise UsageError(
-                "DPQ-002",
-                "the error of quantiles, standard deviations and different values is not known before rows are read",
-                fix="epsilon=0.5",
-            )
+        known: list[float] = []
+        for output in shown(self.logical):
+            reach = expected_half_width(plan, output, self.terms.confidence)
+            if output.is_value and reach is None:
+                raise UsageError(
+                    "DPQ-002",
+                    f"how far the interval of {output.name} reaches is not known before rows are read: within and "
+                    "target_error take counts, sums, averages, variances, and sums of their multiples",
+                    fix="epsilon = 0.5",
+                )
+            known += [] if reach is None else [reach]
         return max(known)
 
     def _versions(self) -> Versions:
@@ -367,12 +532,12 @@ class Query:
         return Versions(store.data_version, store.policy.version, CONSENT_VERSION, policy)
 
     def _scopes(self, plan: PrivacyPlan) -> tuple[tuple[Scope, str], ...]:
-        policy, session = self.session.store.policy, self.session
-        group = policy.analysts[session.analyst].group
-        scopes = [Scope("analyst", session.analyst), Scope("purpose", session.purpose), Scope("dataset")]
-        if group is not None:
-            scopes.append(Scope("group", group))
-        return tuple((scope, block) for scope in scopes for block in plan.bounded.blocks)
+        return tuple((scope, block) for scope in self.session.scopes() for block in plan.bounded.blocks)
+
+    def _left(self, plan: PrivacyPlan) -> Left | None:
+        """What is left, described at the policy's own delta whatever delta a query asks for."""
+        described = replace(plan, delta_release=self.session.store.policy.limits.delta_release)
+        return left_for(self.session.ledger, self._scopes(plan), described)
 
     def _request(self, plan: PrivacyPlan, versions: Versions, request_id: str | None) -> ChargeRequest:
         return ChargeRequest(
@@ -408,13 +573,13 @@ class Query:
         ensure(bool(pairs), "a release names the scopes it was charged to")
         return Release(
             plan=plan,
-            answer=answer(plan, noisy),
+            answer=answer(plan, noisy, self.terms.confidence),
             status=status,
             release_id=charged.release,
             summary=describe.plan_summary(plan, versions),
             cost=describe.cost(plan, pairs),
             guarantee=describe.guarantee(plan, self.table),
-            left=left_for(session.ledger, self._scopes(plan), plan),
+            left=self._left(plan),
             purpose=session.purpose,
             notice=session.store.policy.purposes[session.purpose].notice,
             ledger=LedgerEntry(entry=charged.entry, at=charged.at),
