@@ -63,12 +63,16 @@ def answer(plan: PrivacyPlan, noisy: Sequence[NDArray[np.int64]], confidence: fl
         if output.kind == "key":
             shown: dict[str, list[Any]] = {output.name: keys[key_column(output.index)]}
         else:
-            if output.kind == "aggregate":
-                estimate = found[output.index]
+            of = logical.outputs[output.index] if output.is_end else output
+            if of.kind == "aggregate":
+                estimate = found[of.index]
             else:
-                expression = logical.expressions[output.index]
+                expression = logical.expressions[of.index]
                 estimate = computed(expression, values, keys, noisy=noises, at=at, confidence=confidence)
-            shown = _value_columns(output, estimate)
+            if output.is_end:
+                shown = {output.name: _known(estimate.low if output.kind == "low" else estimate.high)}
+            else:
+                shown = _value_columns(output, estimate)
         sorted_by.append(shown[output.name])
         if not output.hidden:
             columns |= shown

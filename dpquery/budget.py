@@ -100,6 +100,21 @@ def budget_document(policy: Policy, ledger: Ledger) -> BudgetDocument:
     )
 
 
+def own_budgets(
+    policy: Policy, ledger: Ledger, analyst: str, blocks: Sequence[str] | None = None
+) -> tuple[ScopeBudget, ...]:
+    """What one analyst has spent and has left, in each of `blocks`; None: wherever they spent or were granted."""
+    own = Scope("analyst", analyst)
+    delta = policy.limits.delta_release
+    found = {b.block: b for b in ledger.balances() if b.scope == own and b.cap is not None}
+    if blocks is None:
+        blocks = tuple(found) or (EACH_BLOCK,)
+    standings = ledger.standing([(own, block) for block in blocks if block not in found])
+    fresh = {s.block: s for s in standings if s.cap is not None}
+    everything: dict[str, Standing] = {**fresh, **found}
+    return tuple(_scope(everything[block], delta) for block in blocks if block in everything)
+
+
 def budgeted_scopes(policy: Policy) -> tuple[Scope, ...]:
     """Every scope that the policy names a budget for."""
     budgets = policy.budgets
@@ -127,7 +142,7 @@ def _scope(balance: Standing, delta: float) -> ScopeBudget:
         cap=Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO)),
         spent=Amount(epsilon=_spent_epsilon(cap, spent), delta=_up(spent.delta, ATTO)),
         left=Amount(epsilon=_down(left, NANO), delta=_down(cap.delta - 2 * spent.delta, ATTO)),
-        used=_used(cap, spent),
+        used=share_used(cap, spent),
         filters=_filters(cap, spent),
         entries=EntryCounts(
             **{kind: counts.get(kind, 0) for kind in ("released", "failed", "charged", "repeated", "refused")}
@@ -152,7 +167,7 @@ def _filters(cap: Cap, spent: Loss) -> FilterStates:
     )
 
 
-def _used(cap: Cap, spent: Loss) -> float:
+def share_used(cap: Cap, spent: Loss) -> float:
     """Share of the filter that has more left."""
     shares = []
     if spent.epsilon is not None and cap.epsilon:

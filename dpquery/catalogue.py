@@ -37,6 +37,7 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-121": Entry("not this join", "Rows are joined on a privacy id with records of one owner each (a table of people, or a query per number), or with a public table on its key. Any other join could give one person's rows to another."),
     "DPQ-122": Entry("set operation", "UNION ALL of protected rows inside FROM keeps their owners. UNION, EXCEPT and INTERSECT compare whole rows with other rows."),
     "DPQ-123": Entry("no sampling", "A sample changes which rows count, and with it how much one number can change. The bounds already limit that."),
+    "DPQ-130": Entry("option not understood", "OPTIONS, SET and SHOW PRIVACY BUDGET take the names that docs/sql.md lists, each within what the policy allows."),
     "DPQ-201": Entry("over budget", "The release would exceed a privacy budget. Ask for less epsilon, or let a steward grant more."),
     "DPQ-202": Entry("no budget", "This scope has no grant, or was closed. Budgets come from the policy that `dpquery init` was given."),
     "DPQ-203": Entry("request id used before", "A request id belongs to one question; use a new id for another question."),

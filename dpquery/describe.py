@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import math
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
-from dpquery.documents import Cost, Guarantee, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.documents import Cost, Guarantee, IntervalColumn, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
+from dpquery.expected import ASSUMED_ROWS, depends_on_rows, expected_half_width, step_unit
 from dpquery.noise.conversion import epsilon_of
+from dpquery.plan.auto_bounds import waits_for_bounds
 from dpquery.plan.expressions import Arithmetic, children
 from dpquery.plan.loss import TIMES
 from dpquery.plan.query import Average, Quantile, Sum, Variance, is_aggregate_column, shown
@@ -23,8 +24,6 @@ from dpquery.privacy.measure import (
     KeptMeasurement,
     PairsMeasurement,
     QuantileMeasurement,
-    SquaresMeasurement,
-    SumMeasurement,
     ValuesMeasurement,
 )
 from dpquery.privacy.question import canonical_plan
@@ -38,11 +37,7 @@ if TYPE_CHECKING:
     from dpquery.plan.query import LogicalPlan, Output
     from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
-    from dpquery.privacy.measure import Measurement
     from dpquery.privacy.question import Versions
-
-ASSUMED_ROWS = 1_000
-"""Rows in a group for which the preview states the error of an average, which depends on them."""
 
 _KEY_TYPES: dict[str, Literal["string", "integer", "boolean", "date", "timestamp"]] = {
     "text": "string",
@@ -64,16 +59,25 @@ def column_names(output: Output) -> tuple[str, str, str]:
     return f"{output.name}_low", f"{output.name}_high", f"{output.name}_useful"
 
 
-def columns(plan: PrivacyPlan, *, expected: bool) -> tuple[KeyColumn | ValueColumn, ...]:
-    """One entry per output; with `expected`, the error that can be known before anything is spent."""
+def columns(
+    plan: PrivacyPlan, *, expected: float | None = None
+) -> tuple[KeyColumn | ValueColumn | IntervalColumn, ...]:
+    """One entry per output; with `expected`, the reach of its interval at that confidence, where it can be known."""
     return tuple(_column(plan, output, expected=expected) for output in shown(plan.bounded.logical))
 
 
-def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn | ValueColumn:
+def _column(plan: PrivacyPlan, output: Output, *, expected: float | None) -> KeyColumn | ValueColumn | IntervalColumn:
     logical = plan.bounded.logical
+    match output.kind:
+        case "low" | "high" as end:
+            of = logical.outputs[output.index]
+            kind = value_type(plan, of) if of.kind == "aggregate" else "number"
+            return IntervalColumn(name=output.name, type=kind, unit=of.unit, of=of.name, end=end)
     if output.kind == "key":
         return KeyColumn(name=output.name, type=_KEY_TYPES[logical.keys[output.index].type])
     low, high, _ = column_names(output)
+    half_width = None if expected is None else expected_half_width(plan, output, expected)
+    rows = ASSUMED_ROWS if half_width is not None and depends_on_rows(plan, output) else None
     if output.kind == "expression":
         return ValueColumn(
             name=output.name,
@@ -84,10 +88,10 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
             high=high,
             mechanism=plan.mechanism,
             scale=None,
+            expected_half_width=half_width,
+            expected_if_rows=rows,
         )
     part = plan.parts[plan.readings[output.index].parts[0]]
-    averaged = isinstance(logical.aggregates[output.index], Average | Variance)
-    half_width = expected_half_width(plan, output) if expected else None
     return ValueColumn(
         name=output.name,
         type=value_type(plan, output),
@@ -96,9 +100,9 @@ def _column(plan: PrivacyPlan, output: Output, *, expected: bool) -> KeyColumn |
         low=low,
         high=high,
         mechanism=part.mechanism,
-        scale=_scale(part),
+        scale=None if waits_for_bounds(logical, output) else _scale(part),
         expected_half_width=half_width,
-        expected_if_rows=ASSUMED_ROWS if half_width is not None and averaged else None,
+        expected_if_rows=rows,
     )
 
 
@@ -106,7 +110,7 @@ def _scale(part: CalibratedMeasurement) -> float | None:
     """Scale of the noise in the answer's unit; None for a selection, whose noise is on rows."""
     if isinstance(part.measurement, QuantileMeasurement):
         return None
-    return float(f"{part.scale * _unit(part.measurement):.12g}")
+    return float(f"{part.scale * step_unit(part.measurement):.12g}")
 
 
 def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"]:
@@ -117,49 +121,6 @@ def value_type(plan: PrivacyPlan, output: Output) -> Literal["integer", "number"
     ):
         return "number"
     return "integer"
-
-
-def _unit(measurement: Measurement) -> float:
-    """What one integer step of a measurement is worth in the answer's unit."""
-    match measurement:
-        case SumMeasurement(grid=grid):
-            return grid
-        case SquaresMeasurement(grid=grid):
-            return grid**2
-        case _:
-            return 1.0
-
-
-def expected_half_width(plan: PrivacyPlan, output: Output) -> float | None:
-    """95 % half-width of the noise on one value; for averages and variances, in a group of ASSUMED_ROWS rows.
-
-    None where it depends on more than the number of rows: for quantiles on how the values lie, for standard deviations
-    on the variance, for different values on how often each occurs.
-    """
-    aggregate = plan.bounded.logical.aggregates[output.index]
-    part = plan.parts[plan.readings[output.index].parts[0]]
-    match aggregate:
-        case Quantile() | Variance(root=True):
-            return None
-        case Average(clamp=clamp):
-            return min(clamp.high - clamp.low, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 1))
-        case Variance(clamp=clamp):
-            most = (clamp.high - clamp.low) ** 2 / 4.0
-            return min(most, _expected_off_mean(part, (clamp.low + clamp.high) / 2.0, 2))
-        case _:
-            return (
-                None
-                if isinstance(part.measurement, ValuesMeasurement)
-                else part_half_width(part) * _unit(part.measurement)
-            )
-
-
-def _expected_off_mean(part: CalibratedMeasurement, middle: float, power: int) -> float:
-    """Half-width of a mean, or a mean square, about the middle of the clamp over ASSUMED_ROWS rows."""
-    spread = _unit(part.measurement)
-    if isinstance(part.measurement, HistogramMeasurement):
-        spread = math.sqrt(math.fsum((value - middle) ** (2 * power) for value in part.measurement.representatives))
-    return part_half_width(part) * spread / ASSUMED_ROWS
 
 
 def noise_in_rows(plan: PrivacyPlan) -> float:

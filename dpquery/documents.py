@@ -30,8 +30,21 @@ class ValueColumn(_Document):
         description="scale of the noise, in the value's unit; of the numerator for averages; null if computed, selected"
     )
     bounding_bias: float | None = Field(None, description="estimated share lost to bounding; null if none was bought")
-    expected_half_width: float | None = Field(None, description="95 % half-width, before anything is spent")
+    expected_half_width: float | None = Field(
+        None, description="half-width at the interval's confidence, before anything is spent"
+    )
     expected_if_rows: int | None = Field(None, description="rows in a group for which expected_half_width holds")
+
+
+class IntervalColumn(_Document):
+    """DP_INTERVAL_LOW or DP_INTERVAL_HIGH of a value: an end of its interval under a name that the query gave it."""
+
+    name: str
+    role: Literal["interval"] = "interval"
+    type: Literal["integer", "number"]
+    unit: str | None = None
+    of: str = Field(description="name of the value column")
+    end: Literal["low", "high"]
 
 
 class Interval(_Document):
@@ -102,7 +115,7 @@ class ReleaseDocument(_Document):
     schema_: Literal["dpquery.release/1"] = Field("dpquery.release/1", alias="schema")
     status: Literal["released", "repeated", "preview"]
     release: str | None
-    columns: tuple[Annotated[KeyColumn | ValueColumn, Field(discriminator="role")], ...]
+    columns: tuple[Annotated[KeyColumn | ValueColumn | IntervalColumn, Field(discriminator="role")], ...]
     rows: tuple[dict[str, Any], ...]
     interval: Interval = Interval()
     plan: PlanSummary
@@ -250,6 +263,58 @@ class BudgetDocument(_Document):
     lifetime: tuple[Lifetime, ...]
 
 
+class Price(_Document):
+    mechanism: Literal["laplace", "gaussian"]
+    cost: Cost
+    columns: tuple[ValueColumn, ...] = Field(description="each value with its expected_half_width at this price")
+    share_of_budget: float | None = Field(description="share of the asker's own cap that one release would use")
+    left: Left | None
+
+
+class InsteadColumn(_Document):
+    name: str
+    expected_half_width: float = Field(description="as asked")
+    instead: float = Field(description="of the alternative, at the same epsilon")
+
+
+class Instead(_Document):
+    kind: str = Field(description="coarser time, fewer keys, narrower clamp")
+    change: str
+    sql: str = Field(description="the whole changed query")
+    lines: tuple[str, ...] = Field(description="its lines that were changed")
+    epsilon_for_same_error: float
+    columns: tuple[InsteadColumn, ...]
+
+
+class PricesDocument(_Document):
+    """What `dpquery query --dry-run --json` prints for several epsilons."""
+
+    schema_: Literal["dpquery.prices/1"] = Field("dpquery.prices/1", alias="schema")
+    interval: Interval
+    prices: tuple[Price, ...]
+    at_epsilon: float = Field(description="the epsilon at which alternatives are compared")
+    alternatives: tuple[Instead, ...]
+    warnings: tuple[str, ...]
+    spent: Literal[0] = 0
+
+
+class FactColumn(_Document):
+    name: str
+    type: Literal["string", "integer", "number", "boolean"]
+
+
+class FactsDocument(_Document):
+    """What `dpquery query --json` prints for SHOW PRIVACY BUDGET and ESTIMATE_REMAINING_DP_AGGREGATES."""
+
+    schema_: Literal["dpquery.facts/1"] = Field("dpquery.facts/1", alias="schema")
+    statement: str = Field(description="the words that asked for it")
+    title: str
+    columns: tuple[FactColumn, ...]
+    rows: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
+    spent: Literal[0] = 0
+
+
 class Place(_Document):
     line: int
     column: int
@@ -302,6 +367,8 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "derived": DerivedDocument,
     "bounding-loss": BoundingLossDocument,
     "budget": BudgetDocument,
+    "facts": FactsDocument,
+    "prices": PricesDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,
 }

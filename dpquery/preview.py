@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from dpquery import pricing
+from dpquery.charging import charge_request, paid_release, versions_of
 from dpquery.describe import (
     bounding_in_words,
+    caveats,
     columns,
     cost,
     groups_in_words,
@@ -16,17 +19,19 @@ from dpquery.describe import (
     upwards,
     versions_in_use,
 )
-from dpquery.documents import ReleaseDocument, ValueColumn
-from dpquery.faces.words import number_text
-from dpquery.plan.auto_bounds import chosen_for
-from dpquery.plan.query import shown
+from dpquery.documents import Interval, ReleaseDocument, ValueColumn
+from dpquery.faces.words import number_text, percent_text
+from dpquery.intervals import CONFIDENCE
+from dpquery.plan.auto_bounds import waits_for_bounds
 
 if TYPE_CHECKING:
+    from dpquery.accounting import Loss
     from dpquery.chosen_bounds import ChosenBounds
-    from dpquery.documents import Cost, KeyColumn, Left
+    from dpquery.documents import Cost, Left
     from dpquery.plan.catalog import NamedTable
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.privacy.question import Versions
+    from dpquery.query import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +47,26 @@ class Preview:
     repeat: bool
     """Whether a stored answer would be handed out for free."""
     warnings: tuple[str, ...] = ()
+    confidence: float = CONFIDENCE
+    """Of the intervals whose expected reach is told."""
     chosen: tuple[ChosenBounds, ...] = ()
     """Value bounds that are stored for it."""
     first: tuple[PrivacyPlan, ...] = ()
     """Releases that will choose its value bounds, and are paid before it; until then its error is unknown."""
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Every loss that the answer is charged with, those of its bounds first."""
+        return tuple(plan.loss for plan in (*self.first, self.plan))
 
     def document(self) -> ReleaseDocument:
         """The object that `dpquery query --dry-run --json` prints."""
         return ReleaseDocument(
             status="preview",
             release=None,
-            columns=self._columns(),
+            columns=columns(self.plan, expected=self.confidence),
             rows=(),
+            interval=Interval(confidence=self.confidence),
             plan=plan_summary(self.plan, self.versions),
             value_bounds=tuple(each.document() for each in self.chosen),
             cost=self._cost(),
@@ -65,19 +78,6 @@ class Preview:
             versions=versions_in_use(),
             warnings=self.warnings,
         )
-
-    def _columns(self) -> tuple[KeyColumn | ValueColumn, ...]:
-        """The columns, without the error of those whose bounds are not chosen yet."""
-        logical = self.plan.bounded.logical
-        found: list[KeyColumn | ValueColumn] = []
-        for output, column in zip(shown(logical), columns(self.plan, expected=True), strict=True):
-            unknown = output.kind == "aggregate" and chosen_for(logical.aggregates[output.index]) is not None
-            if unknown and isinstance(column, ValueColumn):
-                nothing = {"scale": None, "expected_half_width": None, "expected_if_rows": None}
-                found.append(column.model_copy(update=nothing))
-            else:
-                found.append(column)
-        return tuple(found)
 
     def _cost(self) -> Cost:
         """The price of the answer and of what comes before it."""
@@ -99,14 +99,16 @@ class Preview:
             ("bounding", bounding_in_words(bounded.logical, self.plan)),
             ("groups", groups_in_words(self.plan)),
         ]
+        waiting = {o.name for o in bounded.logical.outputs if waits_for_bounds(bounded.logical, o)}
         for column in self.document().columns:
             if isinstance(column, ValueColumn):
                 unit = f" {column.unit}" if column.unit else ""
-                scale = ", scale unknown until bounds are chosen" if self.first else ""
+                scale = ", scale unknown until bounds are chosen" if column.name in waiting else ""
                 scale = scale if column.scale is None else f", scale {number_text(column.scale)}"
                 text = f"{column.mechanism}{scale}"
                 if column.expected_half_width is not None:
-                    text += f"; expected ± {number_text(column.expected_half_width)}{unit} at 95 %"
+                    text += f"; expected ± {number_text(column.expected_half_width)}{unit}"
+                    text += f" at {percent_text(self.confidence)}"
                 if column.expected_if_rows is not None:
                     text += f" if a group has {column.expected_if_rows:,} rows"
                 found.append((column.name, text))
@@ -132,3 +134,22 @@ class Preview:
     def __str__(self) -> str:
         width = max(len(label) for label, _ in self.lines())
         return "\n".join(f"{label:<{width}}  {text}" for label, text in self.lines())
+
+
+def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] = ()) -> Preview:
+    """The preview of one plan of a query, with the releases that are paid before it."""
+    session, versions = query.session, versions_of(query.session)
+    return Preview(
+        plan,
+        query.table,
+        versions,
+        pricing.left(session, plan),
+        session.purpose,
+        session.store.policy.purposes[session.purpose].notice,
+        # What an answer's question is depends on its bounds: while these are unknown, none is stored.
+        repeat=not first and paid_release(session.ledger, charge_request(query, plan, versions, None)) is not None,
+        warnings=(*caveats(plan), *map(str, query.chosen)),
+        confidence=query.terms.confidence,
+        chosen=query.chosen,
+        first=first,
+    )

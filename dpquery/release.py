@@ -107,7 +107,7 @@ class Release(Shown):
         return ReleaseDocument(
             status="repeated" if self.status == "repeated" else "released",
             release=self.release_id,
-            columns=columns(self.plan, expected=False),
+            columns=columns(self.plan),
             rows=self.json_rows(),
             interval=Interval(confidence=self.confidence),
             plan=self.summary,
@@ -125,4 +125,4 @@ class Release(Shown):
 
 def value_columns(release: Release) -> tuple[ValueColumn, ...]:
     """The value columns of a release."""
-    return tuple(c for c in columns(release.plan, expected=False) if isinstance(c, ValueColumn))
+    return tuple(c for c in columns(release.plan) if isinstance(c, ValueColumn))

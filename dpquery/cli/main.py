@@ -113,7 +113,12 @@ def query(
     analyst: Annotated[str, typer.Option(help="who asks")],
     purpose: Annotated[str, typer.Option(help="what for")],
     file: Annotated[Path | None, typer.Option("--file", "-f", help="read the query from a file")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="privacy loss to spend; default: the policy's")] = None,
+    epsilon: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="E", help="privacy loss to spend; default: the policy's. With --dry-run several: 0.1,0.5,1"
+        ),
+    ] = None,
     within: Annotated[float | None, typer.Option(help="spend the least that gives this 95 % half-width")] = None,
     param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="the value of :name; again for each parameter")
@@ -128,11 +133,12 @@ def query(
     ] = False,
 ) -> None:
     """Ask one question."""
-    from dpquery.cli.query import Asked, run_query
+    from dpquery.cli.query import Asked, epsilons, run_query
 
     given = tuple(param or ())
+    prices = epsilons(epsilon or ())
     asked = Asked(
-        sql, file, analyst, purpose, epsilon, within, given, json, csv, dry_run, fresh, request_id, bounding_loss
+        sql, file, analyst, purpose, prices, within, given, json, csv, dry_run, fresh, request_id, bounding_loss
     )
     run_query(folder, asked)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpquery.describe import bounded_apart, column_names, columns
-from dpquery.documents import KeyColumn
+from dpquery.documents import IntervalColumn, KeyColumn
 from dpquery.faces.words import listed
 from dpquery.noise.tails import standard_deviation
 from dpquery.plan.query import CountDistinct, CountNumbers, CountPairs, CountRows, Sum, shown
@@ -78,6 +78,15 @@ class ValueSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class EndSeries:
+    """An end of an interval in every row, under a name of its own."""
+
+    name: str
+    whole: bool
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Where the ledger keeps a release."""
 
@@ -123,6 +132,8 @@ class Sheet:
     length: int
     confidence: float
     terms: Terms
+    ends: tuple[EndSeries, ...] = ()
+    """Ends of intervals that the query names, where they are not the columns beside their value anyway."""
 
     @property
     def keys(self) -> tuple[KeySeries, ...]:
@@ -153,6 +164,8 @@ class Sheet:
             yield f"{column.name}_low", number, column.low
             yield f"{column.name}_high", number, column.high
             yield f"{column.name}_useful", "boolean", column.useful
+        for end in self.ends:
+            yield end.name, "integer" if end.whole else "number", end.values
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per row, with Python values."""
@@ -164,12 +177,17 @@ class Sheet:
 def sheet_of(release: Release) -> Sheet:
     """The sheet of a release."""
     found: list[KeySeries | ValueSeries] = []
+    ends: list[EndSeries] = []
     answer = release.answer
     by_name = dict(zip(answer.names, answer.columns, strict=True))
     outputs = shown(release.plan.bounded.logical)
-    for output, column in zip(outputs, columns(release.plan, expected=False), strict=True):
+    for output, column in zip(outputs, columns(release.plan), strict=True):
         if isinstance(column, KeyColumn):
             found.append(KeySeries(column.name, column.type, by_name[column.name]))
+            continue
+        if isinstance(column, IntervalColumn):
+            if column.name != f"{column.of}_{column.end}":
+                ends.append(EndSeries(column.name, column.type == "integer", by_name[column.name]))
             continue
         low, high, useful = (by_name[name] for name in column_names(output))
         whole = column.type == "integer"
@@ -177,7 +195,7 @@ def sheet_of(release: Release) -> Sheet:
         noise = _noise(release, output)
         unit = None if column.unit == release.plan.bounded.logical.table else column.unit
         found.append(ValueSeries(column.name, column.aggregate, unit, whole, values, low, high, useful, noise))
-    return Sheet(tuple(found), len(answer.columns[0]), answer.confidence, _terms(release))
+    return Sheet(tuple(found), len(answer.columns[0]), answer.confidence, _terms(release), tuple(ends))
 
 
 def _terms(release: Release) -> Terms:

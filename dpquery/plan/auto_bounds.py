@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dpquery.errors import ensure
-from dpquery.plan.query import Average, Output, Quantile, RequestedBounds, Sum, Variance
+from dpquery.plan.query import Average, Output, Quantile, RequestedBounds, Sum, Variance, aggregate_column
 from dpquery.plan.ranges import ValueRange
+from dpquery.plan.released import released_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,34 @@ def chosen_for(aggregate: Aggregate) -> Sum | Average | Variance | Quantile | No
     if isinstance(aggregate, Sum | Average | Variance | Quantile) and aggregate.auto:
         return aggregate
     return None
+
+
+def waits_for_bounds(logical: LogicalPlan, output: Output) -> bool:
+    """Whether the noise on an output is unknown, since bounds that it depends on are yet to be chosen."""
+    waiting = {i for i, aggregate in enumerate(logical.aggregates) if chosen_for(aggregate) is not None}
+    match output.kind:
+        case "aggregate":
+            return output.index in waiting
+        case "expression":
+            read = released_columns(logical.expressions[output.index])
+            return any(aggregate_column(index) in read for index in waiting)
+        case _:
+            return False
+
+
+def shares(logical: LogicalPlan, epsilon_nano: int) -> tuple[int, int]:
+    """What each choice of bounds costs, and what is left for the answer, in nano-epsilon."""
+    values = len(bounds_requests(logical))
+    if not values:
+        return 0, epsilon_nano
+    part, whole = SHARE
+    each = epsilon_nano * part // (whole * values)
+    return each, epsilon_nano - values * each
+
+
+def is_bounds_request(logical: LogicalPlan) -> bool:
+    """Whether this is the request of `bounds_requests`, which chooses bounds for another."""
+    return any(isinstance(a, Quantile) and a.bins == "doubling" for a in logical.aggregates)
 
 
 def bounds_requests(logical: LogicalPlan) -> dict[Expression, LogicalPlan]:

@@ -139,16 +139,29 @@ Aggregate: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One column of the answer: a key, an aggregate, or an expression over them (indexes into the plan's lists)."""
+    """One column of the answer: a key, an aggregate, or an expression over them (indexes into the plan's lists).
+
+    Or the lower or upper end of the interval of another output (its index among the outputs).
+    """
 
     name: str
-    kind: Literal["key", "aggregate", "expression"]
+    kind: Literal["key", "aggregate", "expression", "low", "high"]
     index: int
     sql: str
     """How the request wrote it, in one spelling, such as `COUNT(*)`."""
     unit: str | None = None
     hidden: bool = False
     """Whether only ORDER BY needs it: it is priced, and not shown."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is an end of the interval of another."""
+        return self.kind in {"low", "high"}
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it has an interval of its own."""
+        return self.kind in {"aggregate", "expression"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +174,7 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class RequestedBounds:
-    """Contribution bounds that the request asks for; each at most the policy's."""
+    """Contribution bounds that the request asks for, and where in its text; each at most the policy's."""
 
     max_rows: int | None = None
     max_groups: int | None = None
@@ -199,6 +212,9 @@ class LogicalPlan:
 
     def __post_init__(self) -> None:
         ensure(bool(self.aggregates), "a request has at least one aggregate")
+        for output in self.outputs:
+            of_value = not output.is_end or self.outputs[output.index].is_value
+            ensure(of_value, "an interval is one of a value")
         names = [output.name for output in self.outputs]
         ensure(len(set(names)) == len(names), "outputs have different names")
 

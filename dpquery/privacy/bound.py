@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dpquery.errors import QueryRefused, ensure
-from dpquery.plan.expressions import ColumnRef, TimeTruncation, columns_in
+from dpquery.plan.expressions import Case, ColumnRef, TimeTruncation, Value, columns_in
 from dpquery.plan.keys import EVER
-from dpquery.plan.query import Average, CountDistinct, Sum
+from dpquery.plan.query import Average, CountDistinct, CountNumbers, Sum
 from dpquery.plan.relations import PerNumber, leaves
 
 if TYPE_CHECKING:
@@ -107,10 +107,13 @@ def _structural(logical: LogicalPlan, bounds: ContributionBounds) -> Contributio
 def _check_shapes(logical: LogicalPlan, rule: Rule) -> None:
     for aggregate in logical.aggregates:
         if rule == "dual-greedy" and isinstance(aggregate, Sum) and aggregate.per_group:
+            counted = isinstance(aggregate.argument, Value | Case)
             raise QueryRefused(
                 "DPQ-119",
                 "rows of this table have two owners, so a value cannot be clamped per number",
-                fix="clamp each row: contribution_bounds_per_row => (low, high)",
+                fix="OPTIONS (max_rows_contributed = 10)\nor clamp each row: contribution_bounds_per_row => (low, high)"
+                if counted
+                else "clamp each row: contribution_bounds_per_row => (low, high)",
             )
         if isinstance(aggregate, Average | Sum):
             ensure(aggregate.clamp.low < aggregate.clamp.high, "value bounds are an interval")
@@ -119,24 +122,27 @@ def _check_shapes(logical: LogicalPlan, rule: Rule) -> None:
 
 
 def _bounds(logical: LogicalPlan, table: NamedTable, rule: Rule) -> ContributionBounds:
+    """The policy's bounds for these keys, and what the request asks for less."""
     declared = table.policy.contribution_bounds
     asked = logical.requested_bounds
     keys = logical.bounded_keys
     if not keys:
-        rows = _at_most(asked.max_rows, declared.ungrouped.max_rows, "max_rows")
+        rows = _at_most(asked.max_rows, declared.ungrouped.max_rows, "max_rows", logical)
         return ContributionBounds(rows, 1, rows)
     names = {name for key in keys for name in _key_names(key.expression, logical.relation)}
     entry = next((e for e in declared.by_key if set(e.keys) <= names), declared.grouped)
     per_group = entry.max_rows_per_group or declared.grouped.max_rows_per_group
     ensure(per_group is not None, "grouped bounds have max_rows_per_group")
-    per_group = _at_most(asked.max_rows_per_group, per_group or 1, "max_rows_per_group")
-    groups = _groups(logical, entry.max_groups or declared.grouped.max_groups)
-    groups = _at_most(asked.max_groups, groups, "max_groups")
+    per_group = _at_most(asked.max_rows_per_group, per_group or 1, "max_rows_per_group", logical)
+    if rule == "dual-greedy":
+        return _cell_bounds(logical, per_group)
+    most = entry.max_groups or declared.grouped.max_groups
+    groups = _groups(logical, most)
+    if asked.max_groups is not None:
+        groups = min(groups, _at_most(asked.max_groups, most or max(groups, asked.max_groups), "max_groups", logical))
     # An entry that allows more in one group than `grouped`, which it inherits, does in all means the larger of the two.
     rows = entry.max_rows or max(declared.grouped.max_rows or groups * per_group, per_group)
-    rows = _at_most(asked.max_rows, rows, "max_rows")
-    if rule == "dual-greedy":
-        return ContributionBounds(logical.bounded_groups * per_group, logical.bounded_groups, per_group)
+    rows = _at_most(asked.max_rows, rows, "max_rows", logical)
     return ContributionBounds(rows, groups, min(per_group, rows))
 
 
@@ -155,6 +161,29 @@ def _groups(logical: LogicalPlan, declared: int | None) -> int:
     return declared
 
 
+def _cell_bounds(logical: LogicalPlan, capacity: int) -> ContributionBounds:
+    """Bounds under dual-greedy: each cell's capacity, such that a number has no more rows in all than are asked for.
+
+    A bound on groups would carry changes from one cell to the next, so no capacity keeps it. Of numbers by their rows,
+    the cells are no groups of rows: the one greedy has that capacity.
+    """
+    cells, asked = logical.bounded_groups, logical.requested_bounds
+    if any(isinstance(aggregate, CountNumbers) and aggregate.by_rows for aggregate in logical.aggregates):
+        capacity = _at_most(asked.max_rows, capacity, "max_rows", logical)
+        return ContributionBounds(cells * capacity, cells, capacity)
+    rows = _at_most(asked.max_rows, cells * capacity, "max_rows", logical)
+    if rows < cells or (asked.max_groups is not None and asked.max_groups < cells):
+        raise _refusal(
+            "DPQ-119",
+            f"rows of this query have two owners, so each of its {cells:,} groups is bounded by itself: "
+            f"what a number has in all of them is not held below {cells:,}",
+            "leave max_rows and max_groups out, or group by less",
+            logical,
+        )
+    capacity = min(capacity, rows // cells)
+    return ContributionBounds(cells * capacity, cells, capacity)
+
+
 def _key_names(expression: Expression, relation: Relation) -> set[str]:
     """Names under which by_key may mean a key: a day made from the time is `day`, keys of rows per number their own."""
     if isinstance(relation, PerNumber):
@@ -165,13 +194,16 @@ def _key_names(expression: Expression, relation: Relation) -> set[str]:
     return day | set(columns_in(expression))
 
 
-def _at_most(asked: int | None, allowed: int, name: str) -> int:
+def _at_most(asked: int | None, allowed: int, name: str, logical: LogicalPlan) -> int:
     if asked is None:
         return allowed
     if not 1 <= asked <= allowed:
-        raise QueryRefused(
-            "DPQ-117",
-            f"{name} = {asked if abs(asked) < 10**9 else 'that'} is not within 1 and the policy's {allowed}",
-            fix=f"ask for {name} = {allowed} or less",
-        )
+        name = name if logical.requested_bounds.span is None else f"{name}_contributed"
+        why = f"{name} = {asked if abs(asked) < 10**9 else 'that'} is not within 1 and the policy's {allowed}"
+        raise _refusal("DPQ-117", why, f"ask for {name} = {allowed} or less", logical)
     return asked
+
+
+def _refusal(code: str, why: str, fix: str, logical: LogicalPlan) -> QueryRefused:
+    where = logical.requested_bounds.span
+    return QueryRefused(code, why, fix=fix, where=where, source=logical.source if where is not None else None)

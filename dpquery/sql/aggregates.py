@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, NoReturn
 from sqlglot import exp
 
 from dpquery.plan.auto_bounds import WIDEST
-from dpquery.plan.expressions import NUMERIC, And, Case, ColumnRef, Expression, Value, columns_in, nullable
+from dpquery.plan.expressions import (
+    NUMERIC,
+    And,
+    Case,
+    ColumnRef,
+    Expression,
+    IsNull,
+    Not,
+    Value,
+    columns_in,
+    nullable,
+)
 from dpquery.plan.query import (
     Aggregate,
     Average,
@@ -100,7 +111,8 @@ class AggregateResolver:
             case exp.Count() if isinstance(call.this, exp.Distinct):
                 return self._count_distinct(call, call.this, where)
             case exp.Count():
-                return self._count(call, where)
+                counted = self._count(call, where)
+                return counted if given is None or not given.per_group else self._count_clamped(counted, given, call)
             case exp.Sum():
                 argument = self._filtered(self._number(call), where)
                 per_group = given is not None and given.per_group
@@ -151,11 +163,14 @@ class AggregateResolver:
         found = [bounds for bounds in self.bounds if bounds.call == start]
         if len(found) > 1:
             raise self.text.refuse("DPQ-102", "bounds are given twice", "give them once", node)
-        if found and (isinstance(node, _CLAMPING) or type(node) in _VARIANCES):
+        counted = (
+            isinstance(node, exp.Count) and not isinstance(node.this, exp.Distinct) and found and found[0].per_group
+        )
+        if found and (isinstance(node, _CLAMPING) or type(node) in _VARIANCES or counted):
             self.used.add(found[0].call)
         return found[0] if found else None
 
-    def _count(self, node: exp.Count, where: Expression | None) -> Aggregate:
+    def _count(self, node: exp.Count, where: Expression | None) -> CountRows:
         if self.rows.either_party:
             raise self.text.refuse(
                 "DPQ-119",
@@ -174,6 +189,15 @@ class AggregateResolver:
             )
         argument = self._filtered(self.resolver.value(node.this), where)
         return CountRows(argument if nullable(argument) else None)
+
+    def _count_clamped(self, counted: CountRows, given: NamedBounds, node: exp.Expr) -> Sum:
+        """COUNT with bounds per group: the sum of ones, what a number adds to a group clamped."""
+        if not (given.low <= 0.0 and given.high >= 1.0 and given.high.is_integer() and given.high <= BOUND_MAX):
+            why = "a number's rows in a group are clamped to 0 and a whole number"
+            raise self.text.refuse("DPQ-102", why, "contribution_bounds_per_group => (0, 10)", node)
+        one = Value(1, "integer")
+        argument = one if counted.present is None else Case(((Not(IsNull(counted.present)), one),), None, "integer")
+        return Sum(argument, ValueRange(0.0, given.high, 1.0), per_group=True)
 
     def _count_distinct(self, node: exp.Count, distinct: exp.Distinct, where: Expression | None) -> Aggregate:
         items = list(distinct.expressions)
@@ -342,7 +366,7 @@ class AggregateResolver:
     def unit(self, aggregate: Aggregate) -> str | None:
         """The unit shown beside the values of an aggregate."""
         match aggregate:
-            case CountRows() | CountKept():
+            case CountRows() | CountKept() | Sum(argument=Value(1) | Case(branches=((_, Value(1)),)), per_group=True):
                 return self.rows.table.name if self.rows.per_number is None else "numbers"
             case CountDistinct() | CountNumbers():
                 return "numbers"

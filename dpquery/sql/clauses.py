@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlglot import exp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dpquery.sql.text import QueryText
 
 _ROWS = {"expressions", "from_", "where", "joins", "with_", "group", "distinct"}
@@ -32,6 +34,10 @@ _REFUSED = {
     "order": ("an inner query has no order: rows picked by rank are not stable", "leave ORDER BY to the outer query"),
     "limit": ("an inner LIMIT picks rows by rank", "leave LIMIT to the outer query"),
 }
+
+
+INTERVAL_ENDS: Mapping[str, Literal["low", "high"]] = {"DP_INTERVAL_LOW": "low", "DP_INTERVAL_HIGH": "high"}
+"""Functions of an output's name that give the ends of its interval."""
 
 
 def check_clauses(select: exp.Select, text: QueryText, *, inner: bool) -> None:
@@ -61,6 +67,11 @@ def check_windows(statement: exp.Expr, text: QueryText) -> None:
 def is_aggregate(node: exp.Expr) -> bool:
     """Whether `node` is one aggregate, perhaps with FILTER or WITHIN GROUP."""
     return isinstance(node, exp.AggFunc | exp.Filter | exp.WithinGroup)
+
+
+def interval_end(node: exp.Expr) -> Literal["low", "high"] | None:
+    """Which end of an interval DP_INTERVAL_LOW(name) or DP_INTERVAL_HIGH(name) is; None for any other expression."""
+    return INTERVAL_ENDS.get(node.name.upper()) if isinstance(node, exp.Anonymous) else None
 
 
 def aggregates_in(node: exp.Expr) -> list[exp.Expr]:

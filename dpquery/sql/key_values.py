@@ -10,6 +10,7 @@ from sqlglot import exp
 from dpquery.plan.relations import tables_of
 from dpquery.sql.clauses import aggregates_in, unaliased
 from dpquery.sql.parse import parse_select
+from dpquery.sql.request import Options, read_request
 from dpquery.sql.resolve import plan_of
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ def key_values(
     The values come from policy, numbering plan, calendar and public tables, as those of GROUP BY do; no row is read.
     QueryRefused for a key that GROUP BY would refuse.
     """
-    select, text, bounds = parse_select(source)
-    if bounds or not _asks_for_a_key(select):
+    request = read_request(source)
+    if request.statement != "select":
+        return None
+    select, text, bounds = parse_select(request.source, request.select)
+    if bounds or request.options != Options() or not _asks_for_a_key(select):
         return None
     counted = select.copy()
     if counted.args.pop("distinct", None) is not None:

@@ -23,7 +23,7 @@ from dpquery.plan.expressions import (
     columns_in,
 )
 from dpquery.plan.keys import GroupKey, days, truncated_times
-from dpquery.sql.clauses import aggregates_in, is_aggregate, unaliased, whole_number
+from dpquery.sql.clauses import aggregates_in, interval_end, is_aggregate, unaliased, whole_number
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant
@@ -68,7 +68,8 @@ def group_items(select: exp.Select, rows: Rows, text: QueryText) -> list[exp.Exp
     if several or any(value and part not in {"expressions", "all"} for part, value in group.args.items()):
         raise text.refuse("DPQ-111", "GROUP BY takes one list of keys", "GROUP BY queue, day", group)
     if group.args.get("all"):
-        return [unaliased(node) for node in select.expressions if not aggregates_in(node)]
+        bare = [unaliased(node) for node in select.expressions if not aggregates_in(node)]
+        return [node for node in bare if interval_end(node) is None]
     found: list[exp.Expr] = []
     for node in group.expressions:
         if isinstance(node, exp.Column) and not node.table and not rows.find(node.name.lower()):

@@ -30,10 +30,13 @@ class NamedBounds:
     auto: bool = False
 
 
-def lift(source: str) -> tuple[QueryText, tuple[NamedBounds, ...]]:
-    """Take named bounds out of `source`, overwriting them with spaces so that every position stays true."""
-    tokens = tokenise(source)
-    blanked = list(source)
+def lift(source: str, select: str | None = None) -> tuple[QueryText, tuple[NamedBounds, ...]]:
+    """Take named bounds out of a text, overwriting them with spaces so that every position stays true.
+
+    `select` is `source` where other words have been blanked already.
+    """
+    tokens = tokenise(source if select is None else select)
+    blanked = list(source if select is None else select)
     lifted: list[NamedBounds] = []
     for index, token in enumerate(tokens):
         following = tokens[index + 1 : index + 2]
@@ -56,7 +59,7 @@ def lift(source: str) -> tuple[QueryText, tuple[NamedBounds, ...]]:
             )
         lifted.append(NamedBounds(call, name == NAMES[1], *(numbers or (0.0, 0.0)), auto=auto))
         start, end = tokens[index - 1].start, tokens[last].end
-        blanked[start : end + 1] = [c if c == "\n" else " " for c in blanked[start : end + 1]]
+        blanked[start : end + 1] = [c if c.isspace() else " " for c in blanked[start : end + 1]]
     return QueryText(source, "".join(blanked), tokens), tuple(lifted)
 
 

@@ -12,7 +12,7 @@ from dpquery.plan.catalog import NamedColumn
 from dpquery.plan.expressions import ColumnRef, columns_in
 from dpquery.plan.query import Average, Ordering, Output, Quantile, Sum, Variance, aggregate_column, key_column
 from dpquery.plan.released import unreleasable
-from dpquery.sql.clauses import aggregates_in, is_aggregate, one_spelling, unaliased, whole_number
+from dpquery.sql.clauses import aggregates_in, interval_end, is_aggregate, one_spelling, unaliased, whole_number
 from dpquery.sql.keys import group_items, uncapped
 
 if TYPE_CHECKING:
@@ -54,9 +54,16 @@ class Outputs:
             name = self._name(item, node)
             if any(output.name == name for output in self.outputs):
                 raise self.text.refuse("DPQ-115", f"the name {name} is used twice", f"... AS {name}_2", item)
-            self.outputs.append(self._output(name, node))
+            ends = interval_end(node)
+            # The value may be named further on, so that ends find theirs when all are known.
+            self.outputs.append(
+                self._output(name, node) if ends is None else Output(name, ends, len(self.outputs), one_spelling(node))
+            )
+        for place, item in enumerate(self.select.expressions):
+            if self.outputs[place].is_end:
+                self.outputs[place] = replace(self.outputs[place], index=self._interval_of(unaliased(item)))
         self._check_interval_names()
-        if not any(output.kind != "key" for output in self.outputs):
+        if not any(output.is_value for output in self.outputs):
             raise self.text.refuse(
                 "DPQ-106", "the query asks for no aggregate", "add COUNT(*) to SELECT", self.select.expressions[0]
             )
@@ -80,6 +87,22 @@ class Outputs:
                 self.expressions.append(expression)
             return Output(name, "expression", self.expressions.index(expression), one_spelling(node), None, hidden)
         return Output(name, "key", self._key_index(node), one_spelling(node), None, hidden)
+
+    def _interval_of(self, call: exp.Expr) -> int:
+        """The place of the value that DP_INTERVAL_LOW(name) names."""
+        given = call.expressions
+        name = given[0].name.lower() if len(given) == 1 and isinstance(given[0], exp.Column) else None
+        values = [place for place, output in enumerate(self.outputs) if output.is_value]
+        found = next((place for place in values if self.outputs[place].name.lower() == name), None)
+        if found is None:
+            names = [self.outputs[place].name for place in values]
+            raise self.text.refuse(
+                "DPQ-108",
+                f"{call.name.upper()} takes the name of a value in SELECT",
+                f"{call.name.upper()}({names[0]})" if names else "COUNT(*) AS calls, DP_INTERVAL_LOW(calls)",
+                call,
+            )
+        return found
 
     def _aggregate(self, node: exp.Expr) -> int:
         aggregate = self.aggregating.aggregate(node)
@@ -172,6 +195,8 @@ class Outputs:
                     return ColumnRef(aggregate_column(output.index), self._type(self.aggregates[output.index]))
                 if output.kind == "expression":
                     return self.expressions[output.index]
+                if output.is_end:
+                    return None
                 return ColumnRef(key_column(output.index), self.keys[output.index].type)
         return None
 
@@ -214,7 +239,10 @@ class Outputs:
         """The columns of an interval are named after their value; no other column may have these names."""
         for output in self.outputs:
             for other in self.outputs:
-                if output.kind != "key" and other.name in {f"{output.name}{ending}" for ending in ENDINGS}:
+                own = (
+                    other.is_end and other.name == f"{output.name}_{other.kind}" and self.outputs[other.index] == output
+                )
+                if output.is_value and not own and other.name in {f"{output.name}{ending}" for ending in ENDINGS}:
                     why = f"{other.name} is a name in the interval of {output.name}"
                     raise self.text.refuse("DPQ-115", why, f"... AS {other.name}_2", self.select.expressions[-1])
 

@@ -23,12 +23,13 @@ NODES_MAX = 2_000
 DEPTH_MAX = 64
 
 
-def parse_select(source: str) -> tuple[exp.Select, QueryText, tuple[NamedBounds, ...]]:
+def parse_select(source: str, select: str | None = None) -> tuple[exp.Select, QueryText, tuple[NamedBounds, ...]]:
     """The one SELECT in `source`, its text, and the named bounds that were lifted out of it.
 
-    Raises QueryRefused for text that does not parse, and for other statements.
+    `select` is `source` where other words have been blanked already. Raises QueryRefused for text that does not parse,
+    and for other statements.
     """
-    text, bounds = lift(source)
+    text, bounds = lift(source, select)
     _check_literals(text)
     with quiet_parser():
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dpquery.errors import broken
+from dpquery.errors import QueryRefused, broken
 from dpquery.plan.expressions import ColumnRef, Comparison, Value
 from dpquery.plan.keys import EVER, TimeRange
 from dpquery.plan.query import CountNumbers, CountRows, LogicalPlan, RequestedBounds
@@ -16,9 +16,11 @@ from dpquery.sql.aggregates import AggregateResolver
 from dpquery.sql.clauses import check_clauses, check_windows
 from dpquery.sql.context import Context
 from dpquery.sql.keys import KeyResolver, uncapped
+from dpquery.sql.options import check_options, with_options
 from dpquery.sql.outputs import Outputs
 from dpquery.sql.ownership import TWO_WAYS, has_one_owner, sealed
 from dpquery.sql.parse import parse_select, quiet_parser
+from dpquery.sql.request import Request, read_request
 from dpquery.sql.sources import rows_of
 from dpquery.sql.unwrapped import unwrapped
 
@@ -33,28 +35,33 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    source: str,
+    source: str | Request,
     catalog: Catalog,
     *,
     sensitive_allowed: frozenset[str] = frozenset(),
     requested_bounds: RequestedBounds | None = None,
     parameters: Mapping[str, Value] | None = None,
 ) -> LogicalPlan:
-    """The plan of the query `source`; reads no data.
+    """The plan of the query `source`, as text or as what `read_request` made of it; reads no data.
 
     `sensitive_allowed` holds the sensitive columns, as `table.column`, that the purpose names. Raises QueryRefused
     with the place in the text for whatever cannot be answered.
     """
-    select, text, bounds = parse_select(source)
-    return plan_of(
+    request = read_request(source) if isinstance(source, str) else source
+    if request.statement not in {"select", "explain"}:
+        raise QueryRefused("DPQ-109", "this is not a query: nothing is counted", fix="SELECT COUNT(*) FROM calls")
+    select, text, bounds = parse_select(request.source, request.select)
+    plan = plan_of(
         select,
         text,
         bounds,
         catalog,
         sensitive_allowed=sensitive_allowed,
-        requested_bounds=requested_bounds,
+        requested_bounds=with_options(requested_bounds or RequestedBounds(), request.options),
         parameters=parameters,
     )
+    check_options(request.options, plan, text)
+    return plan
 
 
 def plan_of(
@@ -156,8 +163,8 @@ def _is_timed(leaf: Stored) -> bool:
 def _for_calls_per_number(rows: Rows, requested: RequestedBounds) -> Rows:
     """Calls per number over rows of two owners: counts go up to the capacity of the one greedy that bounds them."""
     most = rows.table.policy.contribution_bounds.grouped.max_rows_per_group or 1
-    asked = requested.max_rows_per_group
-    capacity = most if asked is None else max(1, min(asked, most))
+    asked = (requested.max_rows_per_group, requested.max_rows)
+    capacity = max(1, min(most, *(most if each is None else each for each in asked)))
     counted = {
         name: replace(column, keys=tuple(range(1, capacity + 1)), keys_origin="bounds", capped=True)
         for name, column in rows.columns.items()

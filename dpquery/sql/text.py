@@ -26,6 +26,11 @@ class QueryText:
 
     def span(self, node: exp.Expr | None) -> Span | None:
         """Where `node` stands: its first to its last token, a function up to its closing parenthesis."""
+        found = self.extent(node)
+        return None if found is None else self.span_of(*found)
+
+    def extent(self, node: exp.Expr | None) -> tuple[int, int] | None:
+        """The offsets of the first and the last character of `node`."""
         if node is None:
             return None
         starts = [(part.meta["start"], part.meta["end"]) for part in node.walk() if "start" in part.meta]
@@ -35,7 +40,7 @@ class QueryText:
         last = max(self._closing(end) for _, end in starts)
         if isinstance(node, exp.Func) and "start" not in node.meta:
             first, last = self._call_around(first, last)
-        return self.span_of(first, last)
+        return first, last
 
     def span_of(self, first: int, last: int) -> Span:
         """The span of the characters `first` to `last` (from 0, inclusive), cut at the end of the first line."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dpquery.documents import TableEntry
+    from dpquery.faces.facts import Facts
     from dpquery.policy import Policy
     from dpquery.release import Release
     from dpquery.session import Session
@@ -45,13 +46,18 @@ class Answered:
 
 def released(release: Release) -> Answered:
     """The columns that were selected. Ends of intervals stay in the release: tools expect what they asked for."""
-    selected = columns(release.plan, expected=False)
+    selected = columns(release.plan)
     values = dict(zip(release.answer.names, release.answer.columns, strict=True))
     return Answered(
         tuple(_described(column.name, column.type) for column in selected),
         tuple(zip(*(values[column.name] for column in selected), strict=True)),
         release,
     )
+
+
+def told(facts: Facts) -> Answered:
+    """The answer to EXPLAIN PRIVACY, SHOW PRIVACY BUDGET and other statements that are no query."""
+    return Answered(tuple(_described(column.name, column.type) for column in facts.columns), facts.tuples())
 
 
 def probed(operation: str, parameters: Mapping[str, Any], session: Session) -> Answered | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from dpquery import session as sessions
+from dpquery.errors import UsageError
+from dpquery.faces.facts import Facts
 from dpquery.tools import dbapi_errors
-from dpquery.tools.answers import Answered, Description, probed, released
+from dpquery.tools.answers import Answered, Description, probed, released, told
 from dpquery.tools.dbapi_errors import InterfaceError, NotSupportedError, ProgrammingError, translated
 
 if TYPE_CHECKING:
@@ -66,8 +69,7 @@ class Connection:
     def __init__(self, session: Session, *, epsilon: float | None = None, within: float | None = None) -> None:
         self._session = session
         self._closed = False
-        self.epsilon = epsilon
-        self.within = within
+        session.begin_with(replace(session.settings, epsilon=epsilon, within=within))
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -79,6 +81,28 @@ class Connection:
         if self._closed:
             raise InterfaceError("DPQ-002", "the connection is closed", fix="connect again")
         return self._session
+
+    @property
+    def epsilon(self) -> float | None:
+        """Price of each new answer; None: `within`, or the policy's default. `SET dp.epsilon` changes it too."""
+        return self.session.settings.epsilon
+
+    @epsilon.setter
+    def epsilon(self, epsilon: float | None) -> None:
+        self.session.settings = replace(self.session.settings, epsilon=epsilon)
+
+    @property
+    def within(self) -> float | None:
+        """Instead of a price: the reach that intervals are to have."""
+        return self.session.settings.within
+
+    @within.setter
+    def within(self, within: float | None) -> None:
+        self.session.settings = replace(self.session.settings, within=within)
+
+    def reset(self) -> None:
+        """Undo every SET, so that whoever gets this connection from a pool next finds it as it was made."""
+        self.session.reset()
 
     def cursor(self) -> Cursor:
         """A cursor; free."""
@@ -105,11 +129,11 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def query(self, operation: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Query:
-        """The query that `operation` is, checked; free."""
+    def statement(self, operation: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Query | Facts:
+        """The query that `operation` is, checked, or the answer to a statement that is none; free."""
         named = named_parameters(parameters)
         with translated():
-            return self.session.sql(operation, params=named)
+            return self.session.statement(operation, params=named or None)
 
     def _check_open(self) -> None:
         """InterfaceError if the connection is closed."""
@@ -155,10 +179,13 @@ class Cursor:
     def preview(self, operation: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Preview:
         """What `execute` would cost, and how good its answer would be. Free, and reads no rows."""
         self._check_open()
-        query = self._connection.query(operation, parameters)
+        found = self._connection.statement(operation, parameters)
         with translated():
-            within = self._connection.within
-            return query.preview(self._connection.epsilon) if within is None else query.preview_within(within)
+            if not isinstance(found, Facts):
+                return found.preview()
+            if found.preview is None:
+                raise UsageError("DPQ-002", "this statement is free, and has no preview", fix="execute it")
+            return found.preview
 
     def execute(self, operation: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Self:
         """Charge the connection's epsilon and answer, or hand out the stored answer to the same question for free.
@@ -173,10 +200,9 @@ class Cursor:
                 self._result = probed(operation, named_parameters(parameters), self._connection.session)
         if self._result is not None:
             return self
-        query = self._connection.query(operation, parameters)
+        found = self._connection.statement(operation, parameters)
         with translated():
-            release = query.run(self._connection.epsilon, within=self._connection.within)
-        self._result = released(release)
+            self._result = told(found) if isinstance(found, Facts) else released(found.run())
         return self
 
     def executemany(self, operation: str, parameters: Sequence[Mapping[str, Any]]) -> None:

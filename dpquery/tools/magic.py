@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dpquery.errors import DpqueryError, UsageError
+from dpquery.faces.facts import Facts
 from dpquery.session import connect
+from dpquery.terms import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from dpquery.preview import Preview
+    from dpquery.faces.prices import Prices
     from dpquery.release import Release
     from dpquery.session import Query, Session
 
@@ -28,7 +30,8 @@ CELL_HELP = """%%dpq [NAME] [--epsilon E | --within X] [--dry] [--dir DIR] [--an
 
 Runs the cell's query and shows its release, kept as NAME. Spends E (the policy's default if not given), or the least
 epsilon whose 95 % intervals reach at most X; the same question again is free. --dry shows the preview and spends
-nothing. DIR, analyst and purpose are those of %dpq_connect where they are not given.
+nothing; with --epsilon 0.1,0.5,1 it compares these, and names what would cost less. DIR, analyst and purpose are those
+of %dpq_connect where they are not given.
 """
 
 
@@ -52,8 +55,13 @@ class Target:
     analyst: str
     purpose: str
 
+    settings: Settings = field(default_factory=Settings)
+    """What SET has set in earlier cells."""
+
     def open(self) -> Session:
-        return connect(self.folder, analyst=self.analyst, purpose=self.purpose)
+        session = connect(self.folder, analyst=self.analyst, purpose=self.purpose)
+        session.settings = self.settings
+        return session
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,14 +92,21 @@ class Magics:
         self._target = target
         return Shown(f"{dataset}, as {target.analyst} for {target.purpose}; nothing spent")
 
-    def dpq(self, line: str, cell: str) -> Release | Shown:
+    def dpq(self, line: str, cell: str) -> Release | Facts | Prices | Shown:
         try:
             asked = _cell_parser().parse_args(_words(line))
             _check_name(asked.name)
-            with self._chosen(asked).open() as session:
-                query = session.sql(cell.strip())
+            target = self._chosen(asked)
+            with target.open() as session:
+                query = session.statement(cell.strip())
+                if isinstance(query, Facts):
+                    if query.statement in {"SET", "RESET"}:
+                        self._target = replace(target, purpose=session.purpose, settings=session.settings)
+                    return query
                 if asked.dry:
-                    return Shown(str(_preview(query, asked)))
+                    return _looked_at(query, asked)
+                if isinstance(asked.epsilon, tuple):
+                    raise UsageError("DPQ-002", "a release has one epsilon", fix="%%dpq --dry compares several")
                 release = query.run(asked.epsilon, within=asked.within)
         except DpqueryError as error:
             raise ShownError(error) from None
@@ -111,7 +126,7 @@ class Magics:
                 "no store, analyst and purpose are named",
                 fix="%dpq_connect DIR --analyst NAME --purpose NAME",
             )
-        return Target(folder, analyst, purpose)
+        return Target(folder, analyst, purpose, Settings() if before is None else before.settings)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -121,7 +136,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     def dpq_connect(line: str) -> Shown:
         return magics.dpq_connect(line)
 
-    def dpq(line: str, cell: str) -> Release | Shown:
+    def dpq(line: str, cell: str) -> Release | Facts | Prices | Shown:
         return magics.dpq(line, cell)
 
     dpq_connect.__doc__, dpq.__doc__ = CONNECT_HELP, CELL_HELP
@@ -153,9 +168,15 @@ def _cell_parser() -> _Parser:
     parser.add_argument("--purpose")
     parser.add_argument("--dry", action="store_true")
     price = parser.add_mutually_exclusive_group()
-    price.add_argument("--epsilon", type=float)
+    price.add_argument("--epsilon", type=_losses)
     price.add_argument("--within", type=float)
     return parser
+
+
+def _losses(text: str) -> float | tuple[float, ...]:
+    """`0.5`, or several as `0.1,0.5,1`."""
+    found = tuple(float(number) for number in text.split(","))
+    return found[0] if len(found) == 1 else found
 
 
 def _words(line: str) -> Sequence[str]:
@@ -171,5 +192,8 @@ def _check_name(name: str | None) -> None:
         raise UsageError("DPQ-002", f"{name[:64]!r} is not a name for a release", fix="%%dpq calls_by_day")
 
 
-def _preview(query: Query, asked: Any) -> Preview:
-    return query.preview(asked.epsilon) if asked.within is None else query.preview_within(asked.within)
+def _looked_at(query: Query, asked: Any) -> Shown | Prices:
+    """The preview of a cell; of several losses their table, which a notebook shows as it shows a release."""
+    if isinstance(asked.epsilon, tuple):
+        return query.preview(asked.epsilon)
+    return Shown(str(query.preview(asked.epsilon, within=asked.within)))

@@ -125,6 +125,10 @@ class DpqueryDialect(DefaultDialect):
     def do_begin(self, dbapi_connection: Any) -> None:
         """Do nothing: there are no transactions."""
 
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """Undo every SET; a pool does this with each connection that it gets back. A charge is final."""
+        dbapi_connection.reset()
+
     def get_isolation_level_values(self, dbapi_conn: DBAPIConnection) -> list[IsolationLevel]:
         """AUTOCOMMIT alone: a charge is final as soon as it is made."""
         del dbapi_conn

@@ -237,3 +237,44 @@ def test_what_nobody_foresaw_is_one_error_without_what_it_held(
     valid(document, "refusal")
     assert (document["code"], document["exit"], document["spent"]) == (code, status, None)
     assert "+44" not in said.err
+
+
+def test_statements_that_tell_are_printed_and_spend_nothing(made: MadeStore) -> None:
+    before = json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"]
+    count = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    explained = dpquery("query", made.folder, f"EXPLAIN PRIVACY {count}", *ASK, "--json")
+    dry = dpquery("query", made.folder, count, *ASK, "--dry-run", "--json")
+    assert json.loads(explained.stdout) == json.loads(dry.stdout)
+    shown = dpquery("query", made.folder, "SHOW PRIVACY BUDGET FOR calls", *ASK, "--json")
+    valid(json.loads(shown.stdout), "facts")
+    as_csv = dpquery("query", made.folder, "SHOW PRIVACY BUDGET FOR calls", *ASK, "--csv").stdout.splitlines()
+    assert as_csv[0].split(",")[:2] == ["scope", "block"]
+    assert [line.split(",")[1] for line in as_csv[1:]] == ["2026-01", "2026-02"]
+    refused = dpquery("query", made.folder, "SET dp.epsilon = 0.1", *ASK)
+    assert (refused.returncode, "--epsilon" in refused.stderr) == (2, True)
+    assert json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"] == before
+
+
+def test_the_price_of_options_is_the_price(made: MadeStore) -> None:
+    options = "WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 0.45, confidence = 0.99)"
+    sql = f"SELECT {options} COUNT(*) AS n FROM calls WHERE talk_s > 7"
+    document = json.loads(dpquery("query", made.folder, sql, *ASK, "--json").stdout)
+    assert (document["cost"]["epsilon"], document["interval"]["confidence"]) == (0.45, 0.99)
+    assert dpquery("query", made.folder, sql, *ASK, "--epsilon", 0.4).returncode == 2
+    over = dpquery("query", made.folder, sql.replace("0.45", "2.5"), *ASK, "--json")
+    refusal = json.loads(over.stderr)
+    assert (over.returncode, refusal["code"], refusal["where"]["column"]) == (4, "DPQ-204", 43)
+
+
+def test_several_prices_are_compared_without_spending(made: MadeStore) -> None:
+    sql = "SELECT cell_id, COUNT(*) AS n FROM calls GROUP BY cell_id"
+    done = dpquery("query", made.folder, sql, *ASK, "--dry-run", "--json", "--epsilon", "0.1,0.5", "--epsilon", "1")
+    document = json.loads(done.stdout)
+    valid(document, "prices")
+    assert [price["cost"]["epsilon"] for price in document["prices"]] == [0.1, 0.5, 1.0]
+    assert {each["kind"] for each in document["alternatives"]} == {"fewer keys"}
+    text = dpquery("query", made.folder, sql, *ASK, "--dry-run", "--epsilon", "0.1,0.5").stdout
+    assert "share_of_budget" in text
+    assert "without cell_id" in text
+    for words in (("--epsilon", "0.1,0.5"), ("--epsilon", "much"), ("--dry-run", "--epsilon", "1,2", "--within", "9")):
+        assert dpquery("query", made.folder, sql, *ASK, *words).returncode == 2

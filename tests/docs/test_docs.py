@@ -259,6 +259,16 @@ def test_examples_run(page: Path, demo: Path, tmp_path: Path, monkeypatch: pytes
             name.close()
 
 
+def test_queries_on_the_page_of_sql_are_answered(demo: Path) -> None:
+    """Each can be previewed, which refuses what `run` would refuse."""
+    blocks = FENCE.finditer(text_of("sql.md"))
+    queries = [block["body"] for block in blocks if block["kind"] == "sql" and not block["note"]]
+    assert len(queries) > 3
+    with dpquery.connect(demo / DEMO, analyst="ana", purpose="network_planning") as session:
+        for query in queries:
+            assert session.sql(query).preview().document().columns, query
+
+
 def notebook(folder: Path) -> Any:
     """A notebook without a history."""
     from IPython.core import interactiveshell

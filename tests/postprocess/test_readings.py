@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from planning import POLICY, asking, priced, priced_plan, small_catalog
 
 from dpquery import histograms
-from dpquery.describe import caveats, columns, expected_half_width
+from dpquery.describe import caveats, columns
 from dpquery.documents import ValueColumn
 from dpquery.engines.one_owner import scores
+from dpquery.expected import expected_half_width
 from dpquery.measuring import with_noise
 from dpquery.plan.expressions import ColumnRef
 from dpquery.plan.query import Aggregate, Average, CountPairs, CountRows, CountValues, Quantile, Variance
@@ -257,7 +258,7 @@ def test_values_that_occur_often_are_counted() -> None:
 
 
 def value_columns(plan: PrivacyPlan) -> list[ValueColumn]:
-    return [column for column in columns(plan, expected=True) if isinstance(column, ValueColumn)]
+    return [column for column in columns(plan, expected=0.95) if isinstance(column, ValueColumn)]
 
 
 @pytest.mark.parametrize("sql", [ALL, INBOUND])

@@ -64,6 +64,14 @@ QUERIES: list[tuple[str, str | None]] = [
         "SELECT SUM(talk_s/60) FROM calls",
     ),
     (
+        "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (epsilon = 1e6, max_groups_contributed = 900) cell_id, "
+        "COUNT(*, contribution_bounds_per_group => (0, 2)) AS n, "
+        "COUNT(talk_s, contribution_bounds_per_group => (0, 1)) AS t "
+        "FROM calls WHERE direction = 'outbound' GROUP BY cell_id",
+        "SELECT cell_id, SUM(LEAST(n, 2)), SUM(LEAST(t, 1)) FROM (SELECT cell_id, callee, COUNT(*) AS n, COUNT(talk_s) "
+        "AS t FROM calls WHERE direction = 'outbound' GROUP BY cell_id, callee) GROUP BY cell_id",
+    ),
+    (
         "SELECT cell_id, SUM(talk_s, contribution_bounds_per_group => (0, 100000)) AS s FROM calls "
         "WHERE direction = 'outbound' GROUP BY cell_id",
         "SELECT cell_id, SUM(talk_s) FROM calls WHERE direction = 'outbound' GROUP BY cell_id",

@@ -126,7 +126,7 @@ def test_refusals_are_printed_as_in_the_file(store: Path, capsys: pytest.Capture
 
 def test_every_code_that_a_query_can_raise_has_an_entry(store: Path) -> None:
     found = {refusal(entry, store).code for entry in ENTRIES}
-    assert {code for code in CATALOGUE if code.startswith("DPQ-1")} - found == {"DPQ-117"}  # asked from Python only
+    assert {code for code in CATALOGUE if code.startswith("DPQ-1")} <= found
     assert {"DPQ-201", "DPQ-204", "DPQ-303", "DPQ-304", "DPQ-305", "DPQ-401"} <= found
 
 

@@ -121,3 +121,13 @@ def test_a_line_that_is_not_understood(shell: Any, capsys: pytest.CaptureFixture
 def test_help_stands_behind_a_question_mark(shell: Any) -> None:
     assert "--dry" in (shell.find_magic("dpq", "cell").__doc__ or "")
     assert "--purpose" in (shell.find_magic("dpq_connect").__doc__ or "")
+
+
+def test_what_is_set_holds_for_the_cells_that_follow(shell: Any, made: MadeStore, session: Session) -> None:
+    connect(shell, made)
+    with nothing_spent(session):
+        assert "0.3" in str(shell.run_cell("%%dpq\nSET dp.epsilon = 0.3").result)
+        assert "price     epsilon 0.3" in repr(shell.run_cell(f"%%dpq --dry\n{COUNTS}").result)
+        assert "epsilon 0.3," in str(shell.run_cell(f"%%dpq\nEXPLAIN PRIVACY {COUNTS}").result)
+        shell.run_cell("%%dpq\nRESET dp.epsilon")
+        assert "price     epsilon 0.2" in repr(shell.run_cell(f"%%dpq --dry\n{COUNTS}").result)

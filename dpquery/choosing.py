@@ -1,0 +1,115 @@
+"""Queries whose value bounds are to be chosen: a release for each value first, unless it is stored, then the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dpquery import charging, pricing, record
+from dpquery.chosen_bounds import BoundsRelease, decided, noisy_bins
+from dpquery.errors import BudgetRefused, DpqueryError
+from dpquery.plan.auto_bounds import bounds_requests, shares
+from dpquery.plan.canonical import digest
+from dpquery.preview import preview_of
+from dpquery.privacy.bound import bound
+from dpquery.privacy.calibrate import NANO
+from dpquery.terms import Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dpquery.plan.expressions import Expression
+    from dpquery.preview import Preview
+    from dpquery.query import Query
+    from dpquery.release import Release
+
+
+def released(query: Query, nano: int, *, fresh: bool, request_id: str | None) -> Release:
+    """Two charges: bounds first, unless they are stored, then the answer under them.
+
+    Both are looked for in the budgets before the first is made. If this process ends between them, the bounds are
+    charged and stored, and the same request id, or the same question, goes on from there.
+    """
+    each, rest = _shares(query, nano)
+    queries = _bounds_queries(query)
+    unpaid = [first for first in queries.values() if _stored_bounds(first, each) is None]
+    _check_room(query, unpaid, each, rest)
+    releases: dict[Expression, BoundsRelease] = {}
+    paid = 0.0
+    try:
+        for position, (argument, first) in enumerate(queries.items()):
+            own_id = None if request_id is None else digest(["bounds/1", request_id, position])
+            release = charging.released(first, each, request_id=own_id)
+            paid += release.cost.epsilon if any(pair.new for pair in release.cost.charged) else 0.0
+            bins = noisy_bins(release.plan, release.answer.noisy)
+            releases[argument] = BoundsRelease(bins, release.release_id, new=release.status == "released")
+        return charging.released(_decided(query, releases), rest, fresh=fresh, request_id=request_id)
+    except DpqueryError as error:
+        if error.spent is not None:
+            error.spent += paid  # what was charged for bounds stands too
+        raise
+
+
+def previewed(query: Query, nano: int) -> Preview:
+    """With the bounds that are stored; where they are not, what choosing them costs, and no error yet."""
+    each, rest = _shares(query, nano)
+    queries = _bounds_queries(query)
+    stored = {argument: _stored_bounds(first, each) for argument, first in queries.items()}
+    known = {argument: release for argument, release in stored.items() if release is not None}
+    if len(known) == len(queries):
+        query = _decided(query, known)
+        return preview_of(query, pricing.affordable(query, rest))
+    unpaid = [first for argument, first in queries.items() if argument not in known]
+    return preview_of(
+        query, pricing.affordable(query, rest), first=tuple(pricing.affordable(first, each) for first in unpaid)
+    )
+
+
+def _shares(query: Query, nano: int) -> tuple[int, int]:
+    """What each choice of bounds costs, and what is left for the answer; BudgetRefused if there is too little."""
+    each, rest = shares(query.logical, nano)
+    if each < pricing.LEAST_NANO:
+        least = nano * pricing.LEAST_NANO / max(1, each) / NANO
+        raise BudgetRefused(
+            "DPQ-204",
+            f"epsilon = {nano / NANO:g} is too little to share out between bounds and answer",
+            fix=f"--epsilon {least:.3g}",
+        )
+    return each, rest
+
+
+def _bounds_queries(query: Query) -> dict[Expression, Query]:
+    """The query that chooses the bounds of each value; the same for whatever terms the answer is asked under."""
+    requests = bounds_requests(query.logical)
+    return {argument: replace(query, logical=request, terms=Terms()) for argument, request in requests.items()}
+
+
+def _decided(query: Query, releases: Mapping[Expression, BoundsRelease]) -> Query:
+    logical, chosen = decided(bound(query.logical, query.session.catalog), releases)
+    return replace(query, logical=logical, chosen=chosen)
+
+
+def _stored_bounds(first: Query, nano: int) -> BoundsRelease | None:
+    """The stored release that chooses bounds, if this analyst has paid for it."""
+    plan = pricing.affordable(first, nano)
+    request = charging.charge_request(first, plan, charging.versions_of(first.session), None)
+    stored = charging.paid_release(first.session.ledger, request)
+    if stored is None:
+        return None
+    return BoundsRelease(noisy_bins(*record.unpack(stored.payload, plan)), stored.release, new=False)
+
+
+def _check_room(query: Query, first: Sequence[Query], each: int, rest: int) -> None:
+    """BudgetRefused if bounds that have yet to be chosen and the answer do not fit together: neither is charged."""
+    if not first:
+        return
+    before = [pricing.affordable(unpaid, each).loss for unpaid in first]
+    plans = pricing.calibrated(query, rest)
+    if any(pricing.fits(query.session, plan, before) for plan in plans):
+        return
+    left = pricing.left(query.session, plans[0])
+    has = "a budget does not allow it" if left is None else f"{left.binding_scope} has {left.epsilon:g} left"
+    asked = (each * len(first) + rest) / NANO
+    raise BudgetRefused(
+        "DPQ-201", f"asked epsilon {asked:g} for bounds and answer together, and {has}", fix="ask for less epsilon"
+    )
