@@ -223,3 +223,97 @@ def test_the_builder_and_errors_in_advance(session: Session) -> None:
     assert session.sql(SUM).bounding_loss(0.5).clamped == {}
     refused = session.sql(MEAN).preview(0.5)
     assert refused.first
+
+
+def with_options(options: str, sql: str = SUM) -> str:
+    return sql.replace("SELECT", f"SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS ({options})", 1)
+
+
+def test_options_price_bounds_and_answer_together(session: Session) -> None:
+    query = session.sql(with_options("epsilon = 1, delta = 0, confidence = 0.8", MEAN))
+    assert query.preview().document().cost.epsilon == 1.0
+    release = query.run()
+    assert spent(session) == pytest.approx(1.0, abs=1e-9)
+    assert (release.plan.mechanism, release.confidence, release.chosen[0].epsilon) == ("laplace", 0.8, 0.15)
+    again = session.sql(with_options("epsilon = 1, confidence = 0.99", MEAN)).run(1.0)
+    assert again.chosen[0].release == release.chosen[0].release  # whatever the answer's delta is
+    with pytest.raises(UsageError, match="OPTIONS say epsilon = 1"):
+        query.run(0.5)
+
+
+def test_settings_of_the_session_hold(session: Session) -> None:
+    session.sql("SET dp.epsilon = 0.8")
+    session.sql("SET dp.confidence = 0.9")
+    release = session.sql(SUM).run()
+    assert spent(session) == pytest.approx(0.8, abs=1e-9)
+    assert (release.confidence, release.chosen[0].epsilon) == (0.9, 0.12)
+    assert session.sql(SUM).preview(0.8).repeat
+
+
+def test_fewer_rows_are_asked_of_the_answer_only(session: Session) -> None:
+    first = session.sql(SUM).run(1.0)
+    fewer = session.sql(with_options("max_rows_contributed = 1")).run(1.0)
+    assert fewer.chosen[0].release == first.chosen[0].release
+    assert (fewer.status, fewer.plan.bounded.bounds.max_rows) == ("released", 1)
+
+
+def test_a_target_error_waits_for_bounds_in_vain(session: Session) -> None:
+    session.sql(SUM).run(1.0)
+    for asked in (
+        lambda: session.sql(with_options("target_error = 50")).run(),
+        lambda: session.sql("EXPLAIN PRIVACY " + with_options("target_error = 50")),
+    ):
+        with pytest.raises(UsageError, match="not known before the bounds are chosen"):
+            asked()
+    assert spent(session) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_too_little_for_both_is_refused(session: Session) -> None:
+    for asked in (session.sql(SUM).preview, session.sql(SUM).run):
+        with pytest.raises(BudgetRefused, match="too little to share out between bounds and answer") as caught:
+            asked(1e-6)
+        assert caught.value.fix is not None
+    assert session.sql(SUM).preview(float(caught.value.fix.split()[1])).first
+    assert kinds(session) == []
+
+
+BOTH = (
+    "SELECT date_trunc('week', day) AS w, COUNT(*) AS n, SUM(talk_s, bounds => 'auto') / 60 AS m FROM calls "
+    "WHERE direction = 'inbound' GROUP BY w"
+)
+
+
+def test_several_prices_tell_what_is_known_of_each(session: Session) -> None:
+    query = session.sql(with_options("delta = 0", BOTH))
+    prices = query.preview(epsilon=[0.5, 1.0])
+    for row in prices.rows():
+        alone = query.preview(row["epsilon"])
+        assert alone.document().cost.epsilon == row["epsilon"]
+        assert row["n_half_width"] is not None
+        assert row["m_half_width"] is None
+    assert "on bounds that are yet to be chosen" in str(prices)
+    offered = {each.change: {name: after for name, _, after in each.half_widths} for each in prices.alternatives}
+    assert "without w" in offered
+    for name, widths in offered.items():
+        assert widths.keys() == {"n"}, name
+    for each in prices.alternatives:
+        changed = session.sql(each.sql).preview(prices.at_epsilon).document().columns
+        assert [c.expected_half_width for c in changed if c.name == "n"] == [offered[each.change]["n"]]  # type: ignore[union-attr]
+    query.run(1.0)
+    used = max(block["used"] for block in session.budget()["blocks"])
+    assert prices.rows()[1]["share_of_budget"] == pytest.approx(used)  # of bounds and answer together
+    cheap, dear = query.preview(epsilon=[1.0, 1.5]).rows()
+    assert cheap["m_half_width"] is not None
+    assert (cheap["epsilon"], dear["epsilon"]) == (0.85, 1.5)
+    assert cheap["share_of_budget"] < used
+    assert dear["m_half_width"] is None
+
+
+def test_explaining_names_the_price_of_bounds(session: Session) -> None:
+    told = session.sql("EXPLAIN PRIVACY " + BOTH)
+    lines = dict(told.tuples())
+    assert "chosen first" in lines["bounds"]
+    assert "scale unknown" not in lines["n"]
+    assert "scale unknown until bounds are chosen" in lines["m"]
+    assert "expected" not in lines["m"]
+    assert kinds(session) == []

@@ -167,3 +167,42 @@ def test_intervals_hold_the_share_as_often_as_they_say(rich: MadeStore) -> None:
         loss.share.low <= true <= loss.share.high for loss in (query.bounding_loss(2.0, fresh=True) for _ in range(40))
     )
     assert held >= 33  # binomial(40, 0.95): fewer happens less than once in 10,000 times
+
+
+def with_options(options: str, sql: str) -> str:
+    return sql.replace("SELECT", f"SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS ({options})", 1)
+
+
+def test_the_bounds_that_options_ask_for_are_those_whose_loss_is_told(rich: MadeStore) -> None:
+    """At the query's own bounds exactly its own rows stay, and the policy's are still allowed."""
+    session = rich.connect()
+    for options, sql in (("max_rows_contributed = 1", INBOUND), ("max_rows_contributed = 3", ALL)):
+        query = session.sql(with_options(options, sql))
+        loss = query.bounding_loss(EPSILON)
+        counted = sum(row["n"] for row in query.run(EPSILON).rows())
+        own = next(row for row in loss.rows() if row["bounds"].endswith("= 1 (as asked)"))
+        assert abs(own["rows_kept"] - counted) <= 1
+        assert loss.share.value > session.sql(sql).bounding_loss(EPSILON).share.value
+        assert loss.allowed(loss.candidates[2.0].bounds)
+
+
+def test_terms_of_the_query_hold_for_its_loss(session: Session) -> None:
+    query = session.sql(with_options("epsilon = 0.4, delta = 0, confidence = 0.8", ALL))
+    assert query.preview_bounding_loss().plan.asked_epsilon == 400_000_000
+    loss = query.bounding_loss(0.3)
+    assert (loss.cost.epsilon, loss.answer_epsilon, loss.release.confidence) == (0.3, 0.4, 0.8)
+    assert loss.release.plan.mechanism == "laplace"
+    assert query.bounding_loss().cost.epsilon == 0.4
+    with pytest.raises(UsageError, match="OPTIONS say epsilon"):
+        query.bounding_loss(0.3, answer_epsilon=0.5)
+    session.sql("SET dp.epsilon = 0.2")
+    assert session.sql(INBOUND).bounding_loss(0.3).answer_epsilon == 0.2
+
+
+def test_a_target_error_is_that_of_the_answer(session: Session) -> None:
+    query = session.sql(with_options("target_error = 40", INBOUND))
+    with pytest.raises(UsageError, match="priced by its epsilon"):
+        query.bounding_loss()
+    loss = query.bounding_loss(0.3)
+    assert loss.answer_epsilon == pytest.approx(query.preview().plan.asked_epsilon / 1e9)
+    assert loss.candidates[1.0].noise_rows <= 40
