@@ -16,20 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_rows import MemoryRows, prepare
 from planning import POLICY, priced, small_catalog
-from small_calls import NUMBERS, PARTIES, SCHEMA, call_row, call_rows, changes, in_memory
+from small_calls import NUMBERS, PARTIES, SCHEMA, call_row, call_rows, changes, exact_groups, in_memory
 
 from dpquery.accounting import ATTO, Loss
-from dpquery.engines.embedded import execute, execute_selection
+from dpquery.engines.embedded import execute
 from dpquery.errors import InternalError, QueryRefused
 from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.tails import chance_above
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
-from dpquery.plan.expressions import Constant
 from dpquery.policy import parse_policy
 from dpquery.privacy.bound import bound
-from dpquery.privacy.calibrate import NANO, MechanismName, PrivacyPlan, Selection, Thresholds, calibrate
+from dpquery.privacy.calibrate import NANO, MechanismName, Selection, Thresholds, calibrate
 from dpquery.sql.resolve import resolve
 
 SELECTING_POLICY = POLICY.replace("[limits]", "[limits]\nmin_people = 2")
@@ -49,11 +48,6 @@ REQUESTS = [
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as opened:
         yield prepare(opened)
-
-
-def exact_groups(plan: PrivacyPlan, rows: MemoryRows) -> dict[tuple[Constant, ...], int]:
-    groups, counts = execute_selection(plan, rows).open_for_noise()
-    return dict(zip(groups, counts[:, 0].tolist(), strict=True))
 
 
 @settings(max_examples=60, deadline=None)
