@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dpquery.plan.query import LogicalPlan
 
 TEXT_MAX = 200
-"""Characters of a text that can be a key; rows with longer ones, or with control characters, are in no group."""
+"""Characters of a text that can be a key; rows with longer ones, or with unprintable ones, are in no group."""
 
 
 class ExactGroups:
@@ -62,11 +63,18 @@ def occurring(logical: LogicalPlan, source: RowSource) -> tuple[Group, ...]:
 def _can_show(declared: Sequence[frozenset[Constant] | None], group: Group) -> bool:
     """Whether every value of a group is one that can be shown, or declared."""
     for values, value in zip(declared, group, strict=True):
-        if values is not None and value not in values:
-            return False
-        if isinstance(value, str) and (len(value) > TEXT_MAX or not value.isprintable()):
+        if not (_is_printable(value) if values is None else value in values):
             return False
     return True
+
+
+def _is_printable(value: Constant) -> bool:
+    """Whether a value shows as what it is: no control or format characters; spaces of any kind."""
+    if not isinstance(value, str):
+        return True
+    return len(value) <= TEXT_MAX and (
+        value.isprintable() or all(c.isprintable() or unicodedata.category(c) == "Zs" for c in value)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,16 @@ def test_a_number_with_a_negative_zero_hides_nobody_else(place: int, con: duckdb
     assert exact_groups(priced(sql, CATALOG), in_memory(con, [*rows, minus])) == {(0,): 6}
 
 
+def test_texts_that_do_not_show_as_what_they_are_make_no_group(con: duckdb.DuckDBPyConnection) -> None:
+    texts = ["plain", "a\u00a0b", "a\u3000b", "\u00e9", "e\u0301", "x" * 200, None]
+    hidden = ["\x1b[2A", "a\tb", "a\x00b", "a\u202eb", "a\u200bb", "x" * 201]
+    rows = outbound_rows(*({"service": text} for text in [*texts, *hidden]))
+    plan = priced(f"SELECT service || '' AS s, COUNT(*) {INBOUND} GROUP BY 1", CATALOG)
+    assert exact_groups(plan, in_memory(con, rows)).keys() == {
+        (text,) for text in texts
+    }
+
+
 # --- thresholds -----------------------------------------------------------------------------------------------------
 
 
