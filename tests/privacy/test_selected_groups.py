@@ -131,9 +131,7 @@ def test_texts_that_do_not_show_as_what_they_are_make_no_group(con: duckdb.DuckD
     hidden = ["\x1b[2A", "a\tb", "a\x00b", "a\u202eb", "a\u200bb", "x" * 201]
     rows = outbound_rows(*({"service": text} for text in [*texts, *hidden]))
     plan = priced(f"SELECT service || '' AS s, COUNT(*) {INBOUND} GROUP BY 1", CATALOG)
-    assert exact_groups(plan, in_memory(con, rows)).keys() == {
-        (text,) for text in texts
-    }
+    assert exact_groups(plan, in_memory(con, rows)).keys() == {(text,) for text in texts}
 
 
 # --- thresholds -----------------------------------------------------------------------------------------------------
