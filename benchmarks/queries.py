@@ -27,7 +27,7 @@ from dpquery.engines.stored import stored_rows
 from dpquery.measuring import with_noise
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
-from dpquery.plan.query import RequestedBounds, shown
+from dpquery.plan.query import shown
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, calibrate
 from dpquery.sql.parameters import parameters
@@ -56,7 +56,6 @@ def plan_of(query: DemoQuery, store: Store, catalog: Catalog, epsilon: float = E
         query.sql,
         catalog,
         sensitive_allowed=allowed,
-        requested_bounds=query.bounds,
         parameters=parameters(query.params),
     )
     limits = store.policy.limits
@@ -151,7 +150,7 @@ def main() -> None:
             words = bounding_in_words(plan.bounded.logical, plan)
             print(f"{query.name:<4} {_shown(errors)}  {plan.mechanism:<8}  {words}", flush=True)
             if query.instead is not None:
-                better = replace(query, sql=query.instead, plain=query.instead_plain, bounds=RequestedBounds())
+                better = replace(query, sql=query.instead, plain=query.instead_plain)
                 print(f"  or {_shown(errors_of(better, store, catalog, arguments.draws)[0])}", flush=True)
         print(f"{good} of {asked} below {GOOD:.0%} on average over groups")
 

@@ -7,7 +7,6 @@ The text between the two markers of a page is replaced; everything around it is 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +121,9 @@ def queries_reference() -> str:
 
 def _question(query: DemoQuery) -> str:
     given = ", ".join(f"`{name} = {value}`" for name, value in query.params.items())
-    smaller = ", ".join(f"{name}={value}" for name, value in asdict(query.bounds).items() if value is not None)
     rows = [
         f"* Protected: {UNITS[query.owners]}.",
-        f"* Bounding: {query.bounding}." + (f" Smaller than the policy's: `.bounded({smaller})`." if smaller else ""),
+        f"* Bounding: {query.bounding}.",
         f"* Error: {_percent(query.error)}; median group {_percent(query.median_error)}.",
         *([f"* Parameters: {given}."] if given else []),
     ]

@@ -349,15 +349,22 @@ def _is_better(loss: BoundingLoss, times: float) -> bool:
     return loss.error_at(times) <= WORTH_A_CHANGE * least
 
 
+_OPTIONS = {
+    "max_rows": "max_rows_contributed",
+    "max_groups": "max_groups_contributed",
+    "max_rows_per_group": "max_rows_per_group",
+}
+
+
 def _better(loss: BoundingLoss, times: float) -> str:
     bounds = loss.bounds_at(times)
-    written = ", ".join(f"{name}={value}" for name, value in bounds.items())
+    written = ", ".join(f"{_OPTIONS[name]} = {value}" for name, value in bounds.items())
     about = (
         f"leaves out {loss.share_at(times)}, with ± {number_text(loss.candidates[times].noise_rows)} rows of noise: "
         f"off by about {number_text(float(round(loss.error_at(times))))} rows in all, "
         f"instead of {number_text(float(round(loss.error_at(1.0))))}"
     )
     if loss.allowed(loss.candidates[times].bounds):
-        return f"analyst: ask with .bounded({written}); that {about}"
+        return f"analyst: ask with OPTIONS ({written}); that {about}"
     raised = ", ".join(f"{name} = {value}" for name, value in bounds.items())
     return f"steward: {raised} in the policy's bounds for these keys; that {about}"

@@ -41,7 +41,7 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-201": Entry("over budget", "The release would exceed a privacy budget. Ask for less epsilon, or let a steward grant more."),
     "DPQ-202": Entry("no budget", "This scope has no grant, or was closed. Budgets come from the policy that `dpquery init` was given."),
     "DPQ-203": Entry("request id used before", "A request id belongs to one question; use a new id for another question."),
-    "DPQ-204": Entry("epsilon out of range", "One query may spend from 0.000000128 (a billionth for each measurement it could need) up to the policy's limits.epsilon_max. No flag raises it."),
+    "DPQ-204": Entry("epsilon out of range", "One query may spend from 0.000000192 (a billionth for each measurement; more where it needs more of them) up to the policy's limits.epsilon_max. No flag raises it."),
     "DPQ-205": Entry("request failed twice", "Its charge stands, and it gets no third attempt at an answer. A new request id is a new charge."),
     "DPQ-206": Entry("above the ceiling", "The first cap of a scope is the limit its privacy filter was built with; later grants stay within it."),
     "DPQ-301": Entry("policy not readable", "The policy file is missing, not UTF-8, or not TOML."),

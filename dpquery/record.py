@@ -69,7 +69,7 @@ def unpack(payload: bytes, plan: PrivacyPlan) -> tuple[PrivacyPlan, tuple[NDArra
             scale = float.fromhex(kept["scale"])
             parts.append(replace(part, mechanism=kept["mechanism"], scale=scale, loss=loss))
         delta_release = float.fromhex(body["delta_release"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError) as error:
         raise LedgerError("DPQ-802", "a stored release cannot be read back", fix="dpquery ledger verify DIR") from error
     stored = replace(
         plan,

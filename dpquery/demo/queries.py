@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpquery.plan.query import RequestedBounds
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,8 +25,6 @@ class DemoQuery:
     params: Mapping[str, Any] = field(default_factory=dict)
     plain: str | None = None
     """The same in DuckDB over the store's own tables, where it is written differently."""
-    bounds: RequestedBounds = field(default_factory=RequestedBounds)
-    """Smaller contribution bounds than the policy's."""
     bounding: str = ""
     error: float = 0.0
     """Relative error at epsilon 1 and 10^6 rows, averaged over the groups of the worst column and over draws."""
@@ -47,4 +43,4 @@ class DemoQuery:
 def demo_queries() -> tuple[DemoQuery, ...]:
     """Every query of the file, in order."""
     listed: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["query"]
-    return tuple(DemoQuery(**entry | {"bounds": RequestedBounds(**entry.get("bounds", {}))}) for entry in listed)
+    return tuple(DemoQuery(**entry) for entry in listed)

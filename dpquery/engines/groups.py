@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dpquery.plan.query import LogicalPlan
 
 TEXT_MAX = 200
-"""Characters of a text that can be a key; rows with longer ones, or with control characters, are in no group."""
+"""Characters of a text that can be a key; rows with longer ones, or with unprintable ones, are in no group."""
 
 
 class ExactGroups:
@@ -55,53 +56,63 @@ def occurring(logical: LogicalPlan, source: RowSource) -> tuple[Group, ...]:
     owned = [render.sql("{} >= 0", render.identifier(party)) for party in logical.parties]
     where = render.sql("{} AND ({})", render.condition(logical.where), render.join(" OR ", owned))
     found = source.distinct(logical.relation, [render.key_value(key.expression) for key in logical.keys], where)
-    return in_order(logical.keys, [group for group in found if _can_show(logical, group)])
+    declared = [frozenset(key.values) if key.declared else None for key in logical.keys]
+    return in_order(logical.keys, [group for group in found if _can_show(declared, group)])
 
 
-def _can_show(logical: LogicalPlan, group: Group) -> bool:
+def _can_show(declared: Sequence[frozenset[Constant] | None], group: Group) -> bool:
     """Whether every value of a group is one that can be shown, or declared."""
-    for key, value in zip(logical.keys, group, strict=True):
-        if key.declared and value not in key.values:
-            return False
-        if isinstance(value, str) and (len(value) > TEXT_MAX or not value.isprintable()):
+    for values, value in zip(declared, group, strict=True):
+        if not (_is_printable(value) if values is None else value in values):
             return False
     return True
 
 
+def _is_printable(value: Constant) -> bool:
+    """Whether a value shows as what it is: no control or format characters; spaces of any kind."""
+    if not isinstance(value, str):
+        return True
+    return len(value) <= TEXT_MAX and (
+        value.isprintable() or all(c.isprintable() or unicodedata.category(c) == "Zs" for c in value)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class GroupIndex:
-    """The cell of each row among listed groups."""
+    """The cell of each row among listed groups.
+
+    Groups are found key by key: those that begin alike are one number, which fits 64 bits whatever values rows have. An
+    index that stopped at some number of combinations would tell whether the rows have that many.
+    """
 
     listed: tuple[tuple[Constant, ...], ...]
     """For each key its values in the groups, NULL last."""
-    order: NDArray[np.int64]
-    """The groups as mixed-radix numbers over the keys' positions, rising."""
+    beginnings: tuple[NDArray[np.int64], ...]
+    """For each key, rising: the place of the groups' beginning before it, times its values, plus the value's place."""
     cells: NDArray[np.int32]
-    """The cell of each of `order`."""
+    """The cell of each of the last `beginnings`, which are whole groups."""
 
     @classmethod
     def of(cls, logical: LogicalPlan) -> GroupIndex:
         """The index of the plan's selected groups."""
         columns = [group_values(logical, i) for i in range(len(logical.keys))]
         listed = tuple(tuple(dict.fromkeys(column)) for column in columns)
-        numbers = np.zeros(logical.cells, np.int64)
-        size = 1
+        beginnings: list[NDArray[np.int64]] = []
+        before = np.zeros(logical.cells, np.int64)
         for column, values in zip(columns, listed, strict=True):
-            size *= max(1, len(values))
-            ensure(size < 2**62, "positions of groups fit in 64 bits")
             places = {value: i for i, value in enumerate(values)}
-            numbers = numbers * len(values) + np.array([places[value] for value in column], np.int64)
-        order = np.argsort(numbers, kind="stable")
-        return cls(listed, numbers[order], order.astype(np.int32))
+            numbers = before * len(values) + np.array([places[value] for value in column], np.int64)
+            found, before = np.unique(numbers, return_inverse=True)
+            beginnings.append(found)
+        return cls(listed, tuple(beginnings), np.argsort(before, kind="stable").astype(np.int32))
 
     def cells_of(self, positions: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
         """The cell of each row from the positions of its keys (-1: not listed); -1 for a row in no group."""
-        numbers = np.zeros(len(positions[0]), np.int64)
+        before = np.zeros(len(positions[0]), np.int64)
         inside = np.ones(len(positions[0]), np.bool_)
-        for position, values in zip(positions, self.listed, strict=True):
-            inside &= position >= 0
-            numbers = numbers * len(values) + position
-        at = np.searchsorted(self.order, numbers)
-        at[at == len(self.order)] = 0
-        inside &= self.order[at] == numbers
-        return np.where(inside, self.cells[at], np.int32(-1))
+        for position, values, beginnings in zip(positions, self.listed, self.beginnings, strict=True):
+            numbers = before * len(values) + position
+            before = np.searchsorted(beginnings, numbers)
+            before[before == len(beginnings)] = 0
+            inside &= (position >= 0) & (beginnings[before] == numbers)
+        return np.where(inside, self.cells[before], np.int32(-1))

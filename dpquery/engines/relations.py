@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from dpquery.engines.render import SQL_TYPES, Sql, condition, finite, grid_sum, identifier, join, render, sql
+from dpquery.engines.render import (
+    SQL_TYPES,
+    Sql,
+    column_value,
+    condition,
+    finite,
+    grid_sum,
+    identifier,
+    join,
+    render,
+    sql,
+)
 from dpquery.errors import broken
 from dpquery.plan.expressions import columns_in
 from dpquery.plan.relations import Joined, NumberMeasure, PerNumber, Relation, Selection, Stored, UnionAll
@@ -49,7 +60,7 @@ def rows(relation: Relation, tables: Tables) -> Sql:
 
 def _selection(selection: Selection, tables: Tables) -> Sql:
     parties = [sql("{} AS {}", identifier(old), identifier(new)) for new, old in selection.parties]
-    columns = [sql("{} AS {}", render(value), identifier(name)) for name, value in selection.columns]
+    columns = [sql("{} AS {}", column_value(value), identifier(name)) for name, value in selection.columns]
     where = condition(selection.where)
     if selection.only_protected is not None:
         where = sql("{} AND {} >= 0", where, identifier(selection.only_protected))
@@ -87,7 +98,7 @@ def _per_number(grouped: PerNumber, tables: Tables) -> Sql:
         owner = sql("greatest({})", join(", ", [identifier(party) for party in grouped.owners]))
     # Keys are computed below the grouping: an engine does not know two parameters of equal value as one expression.
     below = [sql("{} AS grouping_owner", owner)]
-    below += [sql("{} AS " + f"grouping_{i}", render(value)) for i, (_, value) in enumerate(grouped.keys)]
+    below += [sql("{} AS " + f"grouping_{i}", column_value(value)) for i, (_, value) in enumerate(grouped.keys)]
     where = sql("{} AND {} >= 0", condition(grouped.where), owner)
     keyed = sql("SELECT *, {} FROM ({}) WHERE {}", join(", ", below), rows(grouped.source, tables), where)
     keys = [sql(f"grouping_{i} AS {{}}", identifier(name)) for i, (name, _) in enumerate(grouped.keys)]
@@ -108,7 +119,7 @@ def _measure(measure: NumberMeasure) -> Sql:
     Sums and means run over whole steps of a grid; ties of MODE go to the least value.
     """
     only = Sql("") if measure.where is None else sql(" FILTER (WHERE {})", render(measure.where))
-    argument = None if measure.argument is None else render(measure.argument)
+    argument = None if measure.argument is None else column_value(measure.argument)
     if measure.function == "count":
         return sql("count({}){}", argument or Sql("*"), only)
     if argument is None or measure.argument is None:

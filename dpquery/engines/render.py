@@ -194,9 +194,15 @@ def _within(argument: Expression, limit: int) -> Sql:
 
 
 def _in_own_type(expression: Expression) -> Sql:
-    """A value as its type is stored: whole numbers that were computed in double precision as BIGINT again."""
-    if expression.type == "decimal":
-        return _double(expression)
+    """A value as its type is stored."""
+    return _double(expression) if expression.type == "decimal" else column_value(expression)
+
+
+def column_value(expression: Expression) -> Sql:
+    """An expression as a column: whole numbers that were computed in double precision as BIGINT again, else NULL.
+
+    In double precision 0 has two signs, which are equal in some places and different in others.
+    """
     if expression.type == "integer" and not isinstance(expression, ColumnRef | Value):
         return sql("TRY_CAST({} AS BIGINT)", render(expression))
     return render(expression)
@@ -239,15 +245,19 @@ def grid_sum(argument: Expression, grid: float, only: Sql, *, mean: bool) -> Sql
 
 
 def key_value(expression: Expression) -> Sql:
-    """A key as Python has it: whole numbers of 64 bits, dates and times within the calendar; else NULL."""
+    """A key as Python has it: whole numbers of 64 bits, dates and times within the calendar; else NULL.
+
+    Values that Python holds equal must be one here, for DISTINCT and for the place among listed ones: which of two were
+    seen first would otherwise decide about other people's rows.
+    """
     if expression.type in _IN_CALENDAR:
         return _guarded(expression, _IN_CALENDAR[expression.type])
     return _in_own_type(expression)
 
 
 def finite(expression: Expression) -> Sql:
-    """An expression with what is no finite number as NULL."""
-    return _finite(render(expression)) if expression.type == "decimal" else render(expression)
+    """An expression as a column, with what is no finite number as NULL."""
+    return _finite(render(expression)) if expression.type == "decimal" else column_value(expression)
 
 
 CLAMP_MACRO = (

@@ -283,6 +283,12 @@ def _check_same_question(one: Release, other: Release) -> None:
             )
     for release in (one, other):
         logical = release.plan.bounded.logical
+        if logical.selects_groups:
+            raise UsageError(
+                "DPQ-002",
+                "groups that are not declared show by their noise, in each release others",
+                fix="one release with a larger epsilon",
+            )
         if logical.having is not None or logical.limit is not None:
             raise UsageError(
                 "DPQ-002",

@@ -40,6 +40,8 @@ def footer(sheet: Sheet) -> list[str]:
     """What a reader of the values must know: marks, confidence, price, promise."""
     terms = sheet.terms
     lines = []
+    if sheet.length == 0:
+        lines += ["no rows", *terms.warnings]  # one of them says why, where groups were selected
     if sheet.any_useless:
         lines.append(f"{USELESS_MARK} the interval is too wide for the value to be of use")
     lines.append(

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from dpquery.errors import ensure
+from dpquery.errors import BudgetRefused, ensure
 from dpquery.noise.tails import chance_above
 
 if TYPE_CHECKING:
     from dpquery.noise.allowlist import MechanismName
 
-THRESHOLD_MAX = 2**40
-"""No threshold is searched for above it."""
+THRESHOLD_MAX = 2**56
+"""No threshold is searched for above it: noisy counts stay far within 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,21 @@ def delta_of(mechanism: MechanismName, scale: float, groups: int, threshold: int
 
 @functools.lru_cache(maxsize=1024)
 def threshold_of(mechanism: MechanismName, scale: float, groups: int, delta: float, least: int) -> Threshold:
-    """The least threshold, from `least` on, whose delta over `groups` groups is at most `delta`. By bisection."""
+    """The least threshold, from `least` on, whose delta over `groups` groups is at most `delta`. By bisection.
+
+    BudgetRefused where there is none: OpenDP's map says no less than 2^-53 for each group.
+    """
     ensure(groups >= 1, "a number is in a group")
     ensure(0.0 < delta < 1.0, "delta is a probability")
     low, high = max(1, least), max(1, least)
     while delta_of(mechanism, scale, groups, high) > delta:
         low, high = high, high * 2
-        ensure(high <= THRESHOLD_MAX, "a threshold is found")
+        if high > THRESHOLD_MAX:
+            raise BudgetRefused(
+                "DPQ-204",
+                f"no threshold keeps {groups:,} groups of a number within a delta of {delta:g} at noise of this scale",
+                fix="ask for more epsilon, or let the policy bound max_groups lower or delta_selection higher",
+            )
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if delta_of(mechanism, scale, groups, middle) <= delta else (middle, high)

@@ -198,7 +198,8 @@ def _at_most(asked: int | None, allowed: int, name: str, logical: LogicalPlan) -
     if asked is None:
         return allowed
     if not 1 <= asked <= allowed:
-        name = name if logical.requested_bounds.span is None else f"{name}_contributed"
+        if logical.requested_bounds.span is not None and name in {"max_rows", "max_groups"}:
+            name = f"{name}_contributed"
         why = f"{name} = {asked if abs(asked) < 10**9 else 'that'} is not within 1 and the policy's {allowed}"
         raise _refusal("DPQ-117", why, f"ask for {name} = {allowed} or less", logical)
     return asked

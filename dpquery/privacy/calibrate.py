@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dpquery.accounting import Loss
-from dpquery.errors import broken, ensure
+from dpquery.errors import BudgetRefused, broken, ensure
 from dpquery.privacy.measure import (
     HistogramMeasurement,
     QuantileMeasurement,
@@ -127,9 +127,16 @@ def calibrate(
 
     Laplace spends pure epsilon; Gaussian the largest rho whose curve at `delta_release` stays within epsilon (never
     epsilon^2 / 2). `rho_within(epsilon, delta)` is that conversion. `thresholds` are needed where groups are selected.
+    BudgetRefused where the measurements are more than the units of loss.
     """
     ensure(epsilon_nano > 0, "the asked epsilon is positive")
     measurements, readings = measure(bounded)
+    if epsilon_nano < len(measurements):
+        raise BudgetRefused(
+            "DPQ-204",
+            f"epsilon = {epsilon_nano / NANO:g} is too little to share out over {len(measurements)} measurements",
+            fix=f"--epsilon {len(measurements) / NANO:g}",
+        )
     sensitivities = [sensitivity(m, bounded) for m in measurements]
     selected = any(isinstance(m, QuantileMeasurement) for m in measurements)
     weights = [one_row(m, for_intervals=selected) for m in measurements]

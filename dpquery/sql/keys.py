@@ -174,7 +174,7 @@ class KeyResolver:
             raise text.refuse(
                 "DPQ-107",
                 "a decimal number is too fine for a key",
-                "CASE WHEN x < 1.5 THEN 'low' ELSE 'high' END, or floor(x)",
+                "CASE WHEN x < 1.5 THEN 'low' ELSE 'high' END, or CAST(floor(x) AS INTEGER)",
                 node,
             )
         if self.one_owner and self.thresholds:

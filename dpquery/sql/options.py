@@ -16,17 +16,21 @@ LAPLACE_THRESHOLD = "LAPLACE_THRESHOLD"
 """Groups that are not declared return where their noisy number of people, by Laplace noise, passes a threshold."""
 
 
+BOUNDS = ("max_rows_contributed", "max_groups_contributed", "max_rows_per_group")
+"""Options that ask for smaller contribution bounds."""
+
+
 def with_options(requested: RequestedBounds, options: Options) -> RequestedBounds:
     """The contribution bounds that a request and its OPTIONS ask for together: the smaller of each."""
-    rows, groups = options.max_rows_contributed, options.max_groups_contributed
-    if rows is None and groups is None:
+    named = [name for name in BOUNDS if getattr(options, name) is not None]
+    if not named:
         return requested
-    span = options.places.get("max_groups_contributed" if rows is None else "max_rows_contributed")
     return replace(
         requested,
-        max_rows=_least(requested.max_rows, rows),
-        max_groups=_least(requested.max_groups, groups),
-        span=span,
+        max_rows=_least(requested.max_rows, options.max_rows_contributed),
+        max_groups=_least(requested.max_groups, options.max_groups_contributed),
+        max_rows_per_group=_least(requested.max_rows_per_group, options.max_rows_per_group),
+        span=options.places.get(named[0]),
     )
 
 

@@ -37,7 +37,7 @@ SETTINGS = ("epsilon", "purpose", "confidence")
 """What SET and RESET may name, after `dp.`."""
 
 NUMBERS = ("epsilon", "delta", "target_error", "confidence")
-WHOLE_NUMBERS = ("max_groups_contributed", "max_rows_contributed")
+WHOLE_NUMBERS = ("max_groups_contributed", "max_rows_contributed", "max_rows_per_group")
 NAMES = ("group_selection_strategy",)
 COLUMNS = ("privacy_unit_column",)
 OPTIONS = (*NUMBERS, *WHOLE_NUMBERS, *NAMES, *COLUMNS)
@@ -62,6 +62,7 @@ class Options:
     confidence: float | None = None
     max_groups_contributed: int | None = None
     max_rows_contributed: int | None = None
+    max_rows_per_group: int | None = None
     group_selection_strategy: str | None = None
     privacy_unit_column: tuple[str, ...] | None = None
     places: Mapping[str, Span] = field(default_factory=lambda: MappingProxyType({}), compare=False, hash=False)
@@ -272,6 +273,7 @@ _EXAMPLES = {
     "confidence": "0.95",
     "max_groups_contributed": "2",
     "max_rows_contributed": "10",
+    "max_rows_per_group": "5",
     "group_selection_strategy": "PUBLIC_GROUPS",
     "privacy_unit_column": "(caller, callee)",
 }

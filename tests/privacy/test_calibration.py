@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning import priced, small_catalog
 
-from dpquery.errors import InternalError
+from dpquery.errors import BudgetRefused, InternalError
 from dpquery.noise.allowlist import integer_noise
 from dpquery.noise.verify import verify
 from dpquery.privacy.calibrate import GAUSSIAN_95, LAPLACE_95, NANO, PICO, PrivacyPlan, l2_upwards
@@ -99,3 +99,10 @@ def test_a_release_has_the_planned_distribution() -> None:
         for part in priced(sql, CATALOG).parts:
             drawn = with_noise(part, np.zeros(50_000, np.int64))
             assert math.isclose(drawn.std(), standard_deviation(part.mechanism, part.scale), rel_tol=0.03)
+
+
+def test_an_epsilon_of_fewer_units_than_measurements_is_refused() -> None:
+    sql = "SELECT COUNT(*), SUM(talk_s), AVG(score), COUNT(DISTINCT caller) FROM calls WHERE direction = 'inbound'"
+    assert len(priced(sql, CATALOG, epsilon=6e-9).parts) == 5
+    with pytest.raises(BudgetRefused, match="over 5 measurements"):
+        priced(sql, CATALOG, epsilon=4e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ from grammar_pieces import Made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_rows import MemoryRows, prepare
-from planning import CELLS, small_catalog
-from small_calls import changes
+from planning import CELLS, POLICY, small_catalog
+from small_calls import changes, exact_groups
 from stores import MadeStore, do_not_call, generous, made_up_calls, make_store, people
 
 from dpquery.answer import answer
@@ -26,17 +27,19 @@ from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import QueryRefused
 from dpquery.noise.conversion import rho_within
+from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import NUMBER_KINDS, Catalog
 from dpquery.plan.functions import FUNCTIONS
 from dpquery.plan.query import Average, CountValues, Quantile, Sum, Variance
 from dpquery.plan.relations import reads_legs
+from dpquery.policy import parse_policy
 from dpquery.postprocess import values_threshold
 from dpquery.privacy.bound import bound
-from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
+from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.sql.resolve import resolve
 
-CATALOG = small_catalog()
+CATALOG = small_catalog(parse_policy(POLICY.replace("[limits]", "[limits]\nmin_people = 2")))
 SENSITIVE = frozenset({"subscribers.age_band"})
 PARTIES = ("caller", "callee")
 NUMBERS = 6
@@ -73,7 +76,15 @@ def planned(sql: str, catalog: Catalog, epsilon: int = 1) -> PrivacyPlan | None:
         if refused.code not in USUAL_REFUSALS:
             pytest.fail(f"{refused}\n{sql}")
         return None
-    plans = calibrate(bounded, epsilon * NANO, delta_release=1e-6, gaussian_allowed=True, rho_within=rho_within)
+    least = catalog.policy.limits.min_people
+    plans = calibrate(
+        bounded,
+        epsilon * NANO,
+        delta_release=1e-6,
+        gaussian_allowed=True,
+        rho_within=rho_within,
+        thresholds=None if least is None else Thresholds(1e-9, least, threshold_of),
+    )
     return verify(plans[0])
 
 
@@ -238,10 +249,15 @@ def without_own_halves(rows: MemoryRows, number: int) -> MemoryRows:
 def assert_claims_hold(plan: PrivacyPlan, rows: MemoryRows) -> int:
     """No part moves by more than it claims when any one number goes, with all its rows; the largest change seen."""
     legs = reads_legs(plan.bounded.logical.relation)
+    neighbours = [without_own_halves(rows, n) if legs else rows.without(n, PARTIES) for n in range(NUMBERS)]
+    if plan.selection is not None:
+        selected = assert_selection_holds(plan, rows, neighbours)
+        if selected is None:
+            return 0
+        plan = selected
     before = rows.exact(plan)
     largest = 0
-    for number in range(NUMBERS):
-        neighbour = without_own_halves(rows, number) if legs else rows.without(number, PARTIES)
+    for neighbour in neighbours:
         after = neighbour.exact(plan)
         for part, full, less in zip(plan.parts, before, after, strict=True):
             change = changes(part, full, less)
@@ -250,6 +266,20 @@ def assert_claims_hold(plan: PrivacyPlan, rows: MemoryRows) -> int:
             assert change.max(initial=0) <= part.sensitivity.linf
             largest = max(largest, change.max(initial=0))
     return largest
+
+
+def assert_selection_holds(plan: PrivacyPlan, rows: MemoryRows, neighbours: list[MemoryRows]) -> PrivacyPlan | None:
+    """Few groups change their numbers, by one each; what is measured over all of them, None if there are none."""
+    before = exact_groups(plan, rows)
+    for neighbour in neighbours:
+        after = exact_groups(plan, neighbour)
+        changed = [abs(before.get(group, 0) - after.get(group, 0)) for group in before.keys() | after.keys()]
+        assert sum(changed) <= plan.parts[0].sensitivity.l1
+        assert max(changed, default=0) <= 1
+        assert after.keys() <= before.keys()
+    logical = replace(plan.bounded.logical, groups=tuple(before))
+    chosen = replace(plan, bounded=replace(plan.bounded, logical=logical), parts=plan.parts[1:])
+    return chosen if before and chosen.parts else None
 
 
 @quick

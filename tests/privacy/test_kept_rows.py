@@ -33,6 +33,10 @@ REQUESTS = {
     "one owner by service": "SELECT service, SUM(talk_s) FROM calls WHERE direction <> 'p2p' GROUP BY service",
     "one owner by two keys": "SELECT service, cell_id, SUM(score) FILTER (WHERE answered) FROM calls "
     "WHERE direction = 'inbound' GROUP BY service, cell_id",
+    "two owners, asked for less": "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_rows_contributed = 3) service, "
+    "COUNT(*) FROM calls GROUP BY service",
+    "one owner, asked for less": "SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS (max_groups_contributed = 1, "
+    "max_rows_contributed = 2) service, COUNT(*) FROM calls WHERE direction <> 'p2p' GROUP BY service",
     "legs": "SELECT service, COUNT(*) FROM legs GROUP BY service",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -16,20 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_rows import MemoryRows, prepare
 from planning import POLICY, priced, small_catalog
-from small_calls import NUMBERS, PARTIES, SCHEMA, call_row, call_rows, changes, in_memory
+from small_calls import NUMBERS, PARTIES, SCHEMA, call_row, call_rows, changes, exact_groups, in_memory
 
 from dpquery.accounting import ATTO, Loss
-from dpquery.engines.embedded import execute, execute_selection
-from dpquery.errors import InternalError, QueryRefused
+from dpquery.engines.embedded import execute
+from dpquery.errors import BudgetRefused, InternalError, QueryRefused
 from dpquery.measuring import measured
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.tails import chance_above
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
-from dpquery.plan.expressions import Constant
 from dpquery.policy import parse_policy
 from dpquery.privacy.bound import bound
-from dpquery.privacy.calibrate import NANO, MechanismName, PrivacyPlan, Selection, Thresholds, calibrate
+from dpquery.privacy.calibrate import NANO, MechanismName, Selection, Thresholds, calibrate
 from dpquery.sql.resolve import resolve
 
 SELECTING_POLICY = POLICY.replace("[limits]", "[limits]\nmin_people = 2")
@@ -42,6 +41,8 @@ REQUESTS = [
     f"SELECT CAST(start_ts AS DATE) + 1 AS d, COUNT(cost) {INBOUND} GROUP BY 1",
     "SELECT first, COUNT(*), SUM(n) FROM (SELECT caller, MIN(start_ts)::DATE - 3 AS first, COUNT(*) AS n "
     f"{INBOUND} AND direction = 'inbound' GROUP BY caller) GROUP BY first",
+    "SELECT k, m, COUNT(*) FROM (SELECT caller, talk_s * score AS k, MIN(score * 0) AS m "
+    f"{INBOUND} AND direction = 'inbound' GROUP BY caller, talk_s * score) GROUP BY k, m",
 ]
 
 
@@ -49,11 +50,6 @@ REQUESTS = [
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as opened:
         yield prepare(opened)
-
-
-def exact_groups(plan: PrivacyPlan, rows: MemoryRows) -> dict[tuple[Constant, ...], int]:
-    groups, counts = execute_selection(plan, rows).open_for_noise()
-    return dict(zip(groups, counts[:, 0].tolist(), strict=True))
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,6 +99,41 @@ def test_rows_of_nobody_make_no_group(con: duckdb.DuckDBPyConnection) -> None:
     assert exact_groups(priced(REQUESTS[0], CATALOG), rows) == {}
 
 
+def outbound_rows(*values: Mapping[str, object]) -> list[dict[str, object]]:
+    """One call for each of `values`, of numbers 0, 1, ... in turn."""
+    calls = enumerate(values)
+    return [{**call_row(i % NUMBERS, -5, 3), "direction": "outbound", "place": i + 1, **value} for i, value in calls]
+
+
+@pytest.mark.parametrize("talks", [3, 4])
+def test_no_number_of_different_values_stops_an_answer(talks: int, con: duckdb.DuckDBPyConnection) -> None:
+    """31 keys of four values each have 2^62 combinations: stopping there would tell that a fourth value occurs."""
+    keys = ", ".join(f"talk_s + {i} AS k{i}" for i in range(31))
+    plan = priced(f"SELECT {keys}, COUNT(*) {INBOUND} GROUP BY ALL", CATALOG)
+    found = exact_groups(plan, in_memory(con, outbound_rows(*({"talk_s": i} for i in range(talks)))))
+    assert found == {tuple(talk + i for i in range(31)): 1 for talk in range(talks)}
+
+
+@pytest.mark.parametrize("place", [1, 1000])
+def test_a_number_with_a_negative_zero_hides_nobody_else(place: int, con: duckdb.DuckDBPyConnection) -> None:
+    """Products are computed in double precision, where 0 has two signs: which one is seen first decides nothing."""
+    sql = (
+        "SELECT m, COUNT(*) FROM (SELECT caller, talk_s * score AS m, COUNT(*) AS n FROM calls "
+        "WHERE direction = 'outbound' GROUP BY caller, talk_s * score) GROUP BY m"
+    )
+    rows = [{**row, "place": 100 + i} for i, row in enumerate(outbound_rows(*[{"talk_s": 0, "score": 3}] * 5))]
+    minus = {**rows[0], "caller": 6, "score": -3, "place": place}
+    assert exact_groups(priced(sql, CATALOG), in_memory(con, [*rows, minus])) == {(0,): 6}
+
+
+def test_texts_that_do_not_show_as_what_they_are_make_no_group(con: duckdb.DuckDBPyConnection) -> None:
+    texts = ["plain", "a\u00a0b", "a\u3000b", "\u00e9", "e\u0301", "x" * 200, None]
+    hidden = ["\x1b[2A", "a\tb", "a\x00b", "a\u202eb", "a\u200bb", "x" * 201]
+    rows = outbound_rows(*({"service": text} for text in [*texts, *hidden]))
+    plan = priced(f"SELECT service || '' AS s, COUNT(*) {INBOUND} GROUP BY 1", CATALOG)
+    assert exact_groups(plan, in_memory(con, rows)).keys() == {(text,) for text in texts}
+
+
 # --- thresholds -----------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +164,23 @@ def test_thresholds_cost_no_more_than_their_delta(
         # Not much higher than it must be: a Laplace threshold is the least one, a Gaussian one the map's.
         lower = 1 - (1 - exact_chance(mechanism, scale, found.value - 2)) ** groups
         assert mechanism == "gaussian" or found.value == 1 or lower > Decimal(delta) * Decimal("0.999")
+
+
+@pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
+@pytest.mark.parametrize("scale", [1e9, 1e14])
+def test_noise_of_any_scale_has_a_threshold(mechanism: MechanismName, scale: float) -> None:
+    """At such scales noise is continuous, and its tails are exp(-T / scale) / 2 and erfc(T / (sqrt(2) scale)) / 2."""
+    found = threshold_of(mechanism, scale, 1000, 1e-9, 1)
+    tail = math.exp(-found.value / scale) / 2
+    if mechanism == "gaussian":
+        tail = math.erfc(found.value / scale / math.sqrt(2)) / 2
+    assert tail * 1000 == pytest.approx(1e-9, rel=1e-3)
+    assert tail * 1000 < found.delta <= Fraction(1e-9)
+
+
+def test_a_delta_that_no_threshold_keeps_is_refused() -> None:
+    with pytest.raises(BudgetRefused, match="no threshold"):
+        threshold_of("laplace", 1.0, 100_000, 1e-12, 1)
 
 
 def test_thresholds_are_never_below_the_least_people() -> None:

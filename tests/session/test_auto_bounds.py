@@ -11,6 +11,7 @@ from stores import MadeStore, generous, made_up_calls, make_store
 
 from dpquery import measuring
 from dpquery.errors import BudgetRefused, EngineError, UsageError
+from dpquery.faces.facts import Facts
 from dpquery.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -272,8 +273,8 @@ def test_too_little_for_both_is_refused(session: Session) -> None:
     for asked in (session.sql(SUM).preview, session.sql(SUM).run):
         with pytest.raises(BudgetRefused, match="too little to share out between bounds and answer") as caught:
             asked(1e-6)
-        assert caught.value.fix is not None
-    assert session.sql(SUM).preview(float(caught.value.fix.split()[1])).first
+    fix = caught.value.fix or ""
+    assert session.sql(SUM).preview(float(fix.removeprefix("--epsilon "))).first
     assert kinds(session) == []
 
 
@@ -310,7 +311,8 @@ def test_several_prices_tell_what_is_known_of_each(session: Session) -> None:
 
 
 def test_explaining_names_the_price_of_bounds(session: Session) -> None:
-    told = session.sql("EXPLAIN PRIVACY " + BOTH)
+    told = session.statement("EXPLAIN PRIVACY " + BOTH)
+    assert isinstance(told, Facts)
     lines = dict(told.tuples())
     assert "chosen first" in lines["bounds"]
     assert "scale unknown" not in lines["n"]

@@ -89,9 +89,11 @@ def test_advice_names_bounds_with_less_error_for_who_may_change_them(rich: MadeS
     assert any(each.startswith("steward: max_rows = 6") for each in tight.advice), tight.advice
     asked = session.table("calls").where(direction="inbound").count().bounded(max_rows=1).query()
     wider = asked.bounding_loss(EPSILON, answer_epsilon=100.0)
-    assert any(each.startswith("analyst: ask with .bounded(max_rows=2)") for each in wider.advice), wider.advice
+    assert any(each.startswith("analyst: ask with OPTIONS (max_rows_contributed = 2)") for each in wider.advice), (
+        wider.advice
+    )
     few = session.sql(INBOUND).bounding_loss(EPSILON, answer_epsilon=0.0005)
-    assert any("analyst: ask with .bounded(max_rows=2)" in each for each in few.advice), few.advice
+    assert any("analyst: ask with OPTIONS (max_rows_contributed = 2)" in each for each in few.advice), few.advice
     assert tight.release.release_id == few.release.release_id  # advice is free
     for times in (0.5, 1.0, 2.0):
         assert tight.error_at(times) >= tight.candidates[times].noise_rows

@@ -9,7 +9,7 @@ import pytest
 from planning import POLICY
 from stores import MadeStore, generous, made_up_calls, make_store
 
-from dpquery.errors import BudgetRefused
+from dpquery.errors import BudgetRefused, UsageError
 from dpquery.session import Session
 
 PEOPLE = 5
@@ -98,12 +98,23 @@ def test_the_answer_says_what_showed_and_what_it_cost(session: Session) -> None:
     assert any("only groups with more than" in warning for warning in told.warnings)
 
 
-def test_an_answer_without_groups_is_an_answer(session: Session) -> None:
+def test_answers_whose_groups_were_selected_are_not_combined(session: Session) -> None:
+    """Each shows groups of its own, and is bounded over these."""
+    query = session.sql(f"SELECT free_text, COUNT(*) AS n {INBOUND} GROUP BY free_text")
+    one, other = (query.run(EPSILON, fresh=True) for _ in range(2))
+    with pytest.raises(UsageError, match="not declared"):
+        one.combine(other)
+
+
+def test_an_answer_without_groups_is_an_answer(session: Session, tmp_path: Path) -> None:
     release = session.sql(f"SELECT cost * 4 > 99 AS c, talk_s, COUNT(*) {INBOUND} GROUP BY 1, 2").run(0.001)
     assert list(release.rows()) == []
     assert release.document().plan.groups == 0
-    assert str(release)
+    assert "no rows\nonly groups with more than" in str(release)
     assert len(release.to_pandas()) == 0
+    assert release.plot()
+    for name in ("a.csv", "a.parquet", "a.html", "a.json"):
+        assert release.save(tmp_path / name).exists()
 
 
 def test_delta_runs_out(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ REFUSED = [
         "max_groups_contributed = 2 or less",
     ),
     (
+        f"{OPTIONS} (max_rows_per_group = 99) cell_id, COUNT(*) FROM calls GROUP BY 1",
+        "DPQ-117",
+        "max_rows_per_group = 99",
+        "ask for max_rows_per_group = 2 or less",
+    ),
+    (
         f"{OPTIONS} (max_groups_contributed = 2) cell_id, COUNT(*) FROM calls GROUP BY 1",
         "DPQ-119",
         "max_groups_contributed = 2",

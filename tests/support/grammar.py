@@ -36,7 +36,16 @@ AGGREGATES = (
     "distinct pairs",
     "distinct column",
 )
-KEYS = ("column key", "day key", "truncation key", "case key", "boolean key", "region key", "several keys")
+KEYS = (
+    "column key",
+    "day key",
+    "truncation key",
+    "case key",
+    "boolean key",
+    "region key",
+    "undeclared key",
+    "several keys",
+)
 ANSWERS = ("having", "order by", "limit", "expression")
 PRODUCTIONS = frozenset({*STRUCTURES, *CONDITIONS, *NUMBERS, *AGGREGATES, *KEYS, *ANSWERS})
 
@@ -117,13 +126,17 @@ class Maker(Rows):
         regions = [name for name in scope.ids if name.endswith(("caller", "callee"))]
         options = ["column key"] * 3 * bool(keyed) + ["day key"] * bool(days) + ["truncation key"] * bool(times)
         options += ["case key", "boolean key"] + ["region key"] * bool(regions)
+        open_ = [c for c in scope.columns if not c.keyed and (c.kind in {"text", "date"} or c.whole)]
+        options += ["undeclared key"] * (scope.one_owner and bool(open_))
         match self.production(options):
             case "column key":
                 return self.one(keyed).name
             case "day key":
                 return self.one(days)
             case "truncation key":
-                return put(f"date_trunc('{self.one(['day', 'week', 'month'])}', {{}})", self.one(times))
+                return put(
+                    f"date_trunc('{self.one(['day', 'week', 'month', 'quarter', 'year'])}', {{}})", self.one(times)
+                )
             case "case key":
                 return put(
                     "CASE WHEN {} THEN 'yes' WHEN {} THEN 'maybe' END",
@@ -132,6 +145,11 @@ class Maker(Rows):
                 )
             case "boolean key":
                 return put("({})", self.condition(scope, 1))
+            case "undeclared key":
+                self.exact = False  # which groups show is for their numbers to tell
+                column = self.one(open_)
+                forms = {"text": ["{}", "upper({})"], "date": ["{}", "{} + 3"], "number": ["{}", "CAST({} AS VARCHAR)"]}
+                return put(self.one(forms[column.kind]), column.name)
             case _:
                 who = self.one(regions)
                 return Pair(f"phone_region({who})", f"{who}_region")

@@ -107,6 +107,5 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
     "cast_boolean": (Form("bool", "CAST({n} AS BOOLEAN)"),),
     "cast_date": (Form("date", "CAST({s} AS DATE)"), Form("date", "CAST({c} AS DATE)", "TRY_CAST({0} AS DATE)")),
     "cast_timestamp": (Form("time", "CAST({d} AS TIMESTAMP)"),),
-    "start_of": (Form("time", "date_trunc('quarter', {s})"), Form("time", "date_trunc('year', {s})")),
 }
 """Every function of `plan/functions.py`."""

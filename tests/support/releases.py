@@ -10,7 +10,7 @@ import numpy as np
 from dpquery.answer import answer
 from dpquery.engines.one_owner import scores
 from dpquery.measuring import with_noise
-from dpquery.privacy.measure import QuantileMeasurement
+from dpquery.privacy.measure import QuantileMeasurement, SquaresMeasurement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,4 +46,6 @@ def plenty(release: Release, release_id: str) -> Release:
 def _plenty(measurement: Measurement, cells: int) -> NDArray[np.int64]:
     if isinstance(measurement, QuantileMeasurement):
         return scores(np.full((cells, measurement.candidates), 10**7, np.int64), measurement)
-    return np.full((cells, measurement.width), 10**7, np.int64)
+    # Squares of as many rows as values would leave a variance of 0, whose interval noise may cut off.
+    rows = 10**9 if isinstance(measurement, SquaresMeasurement) else 10**7
+    return np.full((cells, measurement.width), rows, np.int64)

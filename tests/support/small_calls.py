@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from memory_rows import MemoryRows
 from planning import CELLS
 
+from dpquery.engines.embedded import execute_selection
 from dpquery.privacy.measure import QuantileMeasurement
 
 if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
+    from dpquery.plan.expressions import Constant
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
 
 PARTIES = ("caller", "callee")
@@ -97,6 +99,11 @@ def changes(part: CalibratedMeasurement, full: NDArray[np.int64], less: NDArray[
         change = change.max(axis=1)
     moved: NDArray[np.object_] = change.astype(object)
     return moved
+
+
+def exact_groups(plan: PrivacyPlan, rows: MemoryRows) -> dict[tuple[Constant, ...], int]:
+    groups, counts = execute_selection(plan, rows).open_for_noise()
+    return dict(zip(groups, counts[:, 0].tolist(), strict=True))
 
 
 def alike(count: int, caller: int, callee: int, **values: object) -> list[dict[str, object]]:
