@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dpquery.errors import DpqueryError
+from dpquery.errors import BudgetRefused, DpqueryError
 from dpquery.expected import expected_half_width
 from dpquery.faces.prices import Alternative
 from dpquery.plan.query import shown
@@ -63,7 +63,10 @@ def _compared(query: Query, rewrite: Rewrite, before: dict[str, float], epsilon_
 def _no_worse(query: Query, epsilon_nano: int, before: dict[str, float]) -> bool:
     if epsilon_nano < query.least_nano:
         return False
-    after = _reaches(query, query.calibrated(epsilon_nano)[0])
+    try:
+        after = _reaches(query, query.calibrated(epsilon_nano)[0])
+    except BudgetRefused:  # too little to share out
+        return False
     return all(after[name] <= before[name] for name in before)
 
 

@@ -285,13 +285,16 @@ class BoundingLoss(Shown):
             variance_numerator=self._deviation(column) ** 2,
             variance_denominator=self._deviation(whole) ** 2,
             covariance=0.0,
-            limits=(0.0, 1.0),
+            limits=(-1.0, 2.0),
             confidence=confidence,
         )
+        # A share lies between 0 and 1; noise may put the whole interval beyond, and then half its width is kept.
+        half = (float(found.high[0]) - float(found.low[0])) / 2.0
+        low, high = max(0.0, min(float(found.low[0]), 1.0 - half)), min(1.0, max(float(found.high[0]), half))
         counted, of = self._noisy(column), self._noisy(whole)
         # The same value at every confidence, also where the interval is everything.
         value = min(1.0, max(0.0, counted / of)) if of > 0.0 else 0.5
-        return Share(value, min(float(found.low[0]), value), max(float(found.high[0]), value))
+        return Share(value, min(low, value), max(high, value))
 
 
 def _series(
