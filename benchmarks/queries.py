@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from dpquery.answer import answer
 from dpquery.catalog import catalog_of
 from dpquery.demo.marker import ensure_demo
 from dpquery.demo.queries import demo_queries
@@ -28,6 +27,7 @@ from dpquery.measuring import with_noise
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
 from dpquery.plan.query import shown
+from dpquery.postprocessing.answer import answer
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, calibrate
 from dpquery.sql.parameters import parameters

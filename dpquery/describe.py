@@ -8,14 +8,14 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from dpquery.documents import Cost, Guarantee, IntervalColumn, KeyColumn, PlanSummary, ScopeCharge, ValueColumn
-from dpquery.expected import ASSUMED_ROWS, depends_on_rows, expected_half_width, step_unit
 from dpquery.noise.conversion import epsilon_of
 from dpquery.plan.auto_bounds import waits_for_bounds
 from dpquery.plan.expressions import Arithmetic, children
 from dpquery.plan.loss import TIMES
 from dpquery.plan.query import Average, Quantile, Sum, Variance, is_aggregate_column, shown
 from dpquery.plan.released import released_columns
-from dpquery.postprocess import part_half_width, values_threshold
+from dpquery.postprocessing.estimates import part_half_width, values_threshold
+from dpquery.postprocessing.expected import ASSUMED_ROWS, depends_on_rows, expected_half_width, step_unit
 from dpquery.privacy.calibrate import NANO, PICO, one_row
 from dpquery.privacy.measure import (
     EXTREMES,

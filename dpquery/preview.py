@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dpquery import pricing
-from dpquery.charging import charge_request, paid_release, versions_of
+from dpquery.asking import pricing
+from dpquery.asking.charging import charge_request, paid_release, versions_of
 from dpquery.describe import (
     bounding_in_words,
     caveats,
@@ -21,17 +21,17 @@ from dpquery.describe import (
 )
 from dpquery.documents import Interval, ReleaseDocument, ValueColumn
 from dpquery.faces.words import number_text, percent_text
-from dpquery.intervals import CONFIDENCE
 from dpquery.plan.auto_bounds import waits_for_bounds
+from dpquery.postprocessing.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from dpquery.accounting import Loss
-    from dpquery.chosen_bounds import ChosenBounds
+    from dpquery.asking.chosen_bounds import ChosenBounds
+    from dpquery.asking.query import Query
     from dpquery.documents import Cost, Left
     from dpquery.plan.catalog import NamedTable
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.privacy.question import Versions
-    from dpquery.query import Query
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dpquery.answer import answer
 from dpquery.describe import bounding_in_words, columns
 from dpquery.documents import (
     Cost,
@@ -20,13 +19,14 @@ from dpquery.documents import (
 from dpquery.errors import ensure
 from dpquery.faces.sheet import Sheet, sheet_of
 from dpquery.faces.shown import Shown, checked_confidence
+from dpquery.postprocessing.answer import answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dpquery.answer import Answer
-    from dpquery.chosen_bounds import ChosenBounds
+    from dpquery.asking.chosen_bounds import ChosenBounds
     from dpquery.faces.derive import Combined, Ratio, Source
+    from dpquery.postprocessing.answer import Answer
     from dpquery.privacy.calibrate import PrivacyPlan
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, assert_never
 
-from dpquery import arguments, pricing, statements
-from dpquery.access import check_analyst, check_purpose, check_table
+from dpquery import arguments
+from dpquery.asking import pricing, statements
+from dpquery.asking.access import check_analyst, check_purpose, check_table
+from dpquery.asking.query import Query
+from dpquery.asking.terms import Settings, Terms
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
 from dpquery.errors import QueryRefused, StoreError, UsageError
@@ -14,7 +17,6 @@ from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import Ledger, Scope
 from dpquery.plan.relations import tables_of
 from dpquery.privacy.bound import bound
-from dpquery.query import Query
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.key_values import KeyValues, key_values
 from dpquery.sql.options import LAPLACE_THRESHOLD
@@ -24,7 +26,6 @@ from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
 from dpquery.store.private_files import refuse_shared
 from dpquery.tables import tables_document
-from dpquery.terms import Settings, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from dpquery.bounding_loss import BoundingLoss
+    from dpquery.asking.bounding_loss import BoundingLoss
     from dpquery.plan.expressions import Constant
     from dpquery.preview import Preview
     from dpquery.release import Release

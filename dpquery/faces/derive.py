@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from dpquery import arguments, intervals
-from dpquery.chosen_bounds import with_bounds_release
+from dpquery import arguments
+from dpquery.asking.chosen_bounds import with_bounds_release
 from dpquery.describe import cost as cost_of
 from dpquery.describe import epsilon_of_rho, not_the_mean, plain, upwards
 from dpquery.documents import Cost, DerivedColumn, DerivedDocument, Guarantee, Interval, KeyColumn, LedgerEntry
@@ -19,6 +19,7 @@ from dpquery.errors import UsageError, broken, ensure
 from dpquery.faces.sheet import AdditiveNoise, KeySeries, Sheet, Terms, ValueSeries
 from dpquery.faces.shown import Shown, checked_confidence
 from dpquery.noise.tails import deviations
+from dpquery.postprocessing import intervals
 from dpquery.privacy.calibrate import NANO, PICO
 
 if TYPE_CHECKING:

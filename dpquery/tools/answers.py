@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dpquery.access import check_table
+from dpquery.asking.access import check_table
 from dpquery.describe import columns
 from dpquery.errors import NotAllowed
 

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dpquery.asking.terms import Settings
 from dpquery.errors import DpqueryError, UsageError
 from dpquery.faces.facts import Facts
 from dpquery.session import connect
-from dpquery.terms import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import StoreError
 from dpquery.policy import load_policy
-from dpquery.postprocess import estimates
+from dpquery.postprocessing.estimates import estimates
 
 SHARE_MAX = 0.10
 

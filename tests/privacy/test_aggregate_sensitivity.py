@@ -33,7 +33,7 @@ from dpquery.plan.query import (
 )
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
-from dpquery.postprocess import estimates
+from dpquery.postprocessing.estimates import estimates
 from dpquery.privacy.calibrate import PrivacyPlan
 from dpquery.privacy.measure import (
     SQUARE_MAX,

@@ -14,7 +14,7 @@ from memory_rows import prepare
 from planning import POLICY, priced, priced_plan, small_catalog
 from small_calls import PARTIES, alike, assert_claims_hold, call_rows, in_memory
 
-from dpquery.chosen_bounds import NoisyBins, choose, noisy_bins
+from dpquery.asking.chosen_bounds import NoisyBins, choose, noisy_bins
 from dpquery.errors import QueryRefused
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.tails import half_width

@@ -22,7 +22,6 @@ from planning import CELLS, POLICY, small_catalog
 from small_calls import changes, exact_groups
 from stores import MadeStore, do_not_call, generous, made_up_calls, make_store, people
 
-from dpquery.answer import answer
 from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import QueryRefused
@@ -34,7 +33,8 @@ from dpquery.plan.functions import FUNCTIONS
 from dpquery.plan.query import Average, CountValues, Quantile, Sum, Variance
 from dpquery.plan.relations import reads_legs
 from dpquery.policy import parse_policy
-from dpquery.postprocess import values_threshold
+from dpquery.postprocessing.answer import answer
+from dpquery.postprocessing.estimates import values_threshold
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.sql.resolve import resolve

@@ -27,7 +27,7 @@ from dpquery.plan.expressions import ColumnRef
 from dpquery.plan.query import CountRows, Quantile
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
-from dpquery.postprocess import estimates
+from dpquery.postprocessing.estimates import estimates
 from dpquery.privacy.bins import bin_edges
 from dpquery.privacy.calibrate import PrivacyPlan
 from dpquery.privacy.measure import HistogramMeasurement, QuantileMeasurement

@@ -182,7 +182,7 @@ def test_a_failed_attempt_stays_charged_and_the_same_id_pays_once(
         return measured(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(EngineError) as caught:
-        patch.setattr("dpquery.charging.measured", failing)
+        patch.setattr("dpquery.asking.charging.measured", failing)
         session.sql(SUM).run(1.0, request_id="r")
     assert caught.value.spent == pytest.approx(0.15 if fails_at == 1 else 1.0)
     assert kinds(session)[-1] == "fail"

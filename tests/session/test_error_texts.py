@@ -65,7 +65,7 @@ def test_an_error_after_the_charge_says_what_was_spent(
     with made.connect() as asked:
         before = spent(asked)
         with monkeypatch.context() as broken, pytest.raises(EngineError) as caught:
-            broken.setattr("dpquery.charging.measured", stopped)
+            broken.setattr("dpquery.asking.charging.measured", stopped)
             asked.sql(COUNTS).run(epsilon=0.25, request_id="once")
         assert spent(asked) == before + 0.25
         assert caught.value.spent == 0.25

@@ -11,8 +11,8 @@ from stores import MadeStore, made_up_calls, make_store
 
 from dpquery import dbapi
 from dpquery.errors import BudgetRefused, DpqueryError, UsageError
-from dpquery.expected import expected_half_width
 from dpquery.plan.query import shown
+from dpquery.postprocessing.expected import expected_half_width
 from dpquery.preview import Preview
 from dpquery.session import Session
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpquery.answer import answer
 from dpquery.engines.one_owner import scores
 from dpquery.measuring import with_noise
+from dpquery.postprocessing.answer import answer
 from dpquery.privacy.measure import QuantileMeasurement, SquaresMeasurement
 
 if TYPE_CHECKING:

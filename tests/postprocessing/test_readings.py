@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning import POLICY, asking, priced, priced_plan, small_catalog
 
-from dpquery import histograms
 from dpquery.describe import caveats, columns
 from dpquery.documents import ValueColumn
 from dpquery.engines.one_owner import scores
-from dpquery.expected import expected_half_width
 from dpquery.measuring import with_noise
 from dpquery.plan.expressions import ColumnRef
 from dpquery.plan.query import Aggregate, Average, CountPairs, CountRows, CountValues, Quantile, Variance
 from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
-from dpquery.postprocess import estimates, values_threshold
+from dpquery.postprocessing import histograms
+from dpquery.postprocessing.estimates import estimates, values_threshold
+from dpquery.postprocessing.expected import expected_half_width
 from dpquery.privacy.measure import (
     EXTREMES,
     CountMeasurement,
@@ -35,8 +35,8 @@ from dpquery.privacy.measure import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dpquery.intervals import Estimates
     from dpquery.plan.query import Bins
+    from dpquery.postprocessing.intervals import Estimates
     from dpquery.privacy.calibrate import PrivacyPlan
 
 CATALOG = small_catalog(parse_policy(POLICY.replace("ungrouped = { max_rows = 3 }", "ungrouped = { max_rows = 10 }")))

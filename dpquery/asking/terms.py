@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dpquery.errors import UsageError
-from dpquery.intervals import CONFIDENCE
+from dpquery.postprocessing.intervals import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

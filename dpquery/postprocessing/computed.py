@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpquery import linear_forms
 from dpquery.errors import broken
-from dpquery.intervals import CONFIDENCE, Estimates
 from dpquery.plan.expressions import (
     And,
     Arithmetic,
@@ -27,13 +25,15 @@ from dpquery.plan.expressions import (
     Value,
 )
 from dpquery.plan.released import released_columns
+from dpquery.postprocessing import linear_forms
+from dpquery.postprocessing.intervals import CONFIDENCE, Estimates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from dpquery.linear_forms import NoisyValue
+    from dpquery.postprocessing.linear_forms import NoisyValue
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from planning import priced, small_catalog
 
-from dpquery.answer import answer
-from dpquery.computed import computed
-from dpquery.intervals import Estimates, around
-from dpquery.linear_forms import NoisyValue
 from dpquery.noise.allowlist import MechanismName
 from dpquery.noise.sampler import add_noise
 from dpquery.noise.tails import half_width, standard_deviation
 from dpquery.plan.expressions import Arithmetic, ArithmeticOperator, Coalesce, ColumnRef, Expression, Value
+from dpquery.postprocessing.answer import answer
+from dpquery.postprocessing.computed import computed
+from dpquery.postprocessing.intervals import Estimates, around
+from dpquery.postprocessing.linear_forms import NoisyValue
 
 DRAWS = 6_000
 A, B, C = (ColumnRef(name, "integer") for name in "abc")

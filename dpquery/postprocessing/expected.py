@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery import linear_forms
-from dpquery.intervals import CONFIDENCE
 from dpquery.plan.auto_bounds import waits_for_bounds
 from dpquery.plan.expressions import Arithmetic, ColumnRef, Value
 from dpquery.plan.query import Average, Quantile, Variance, aggregate_column
 from dpquery.plan.released import released_columns
-from dpquery.postprocess import linear_noises, part_half_width
+from dpquery.postprocessing import linear_forms
+from dpquery.postprocessing.estimates import linear_noises, part_half_width
+from dpquery.postprocessing.intervals import CONFIDENCE
 from dpquery.privacy.measure import HistogramMeasurement, SquaresMeasurement, SumMeasurement, ValuesMeasurement
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery.intervals import Estimates, fieller
 from dpquery.noise.tails import deviations
 from dpquery.plan.expressions import Arithmetic, ColumnRef, Expression, Value
+from dpquery.postprocessing.intervals import Estimates, fieller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, overload
 
-from dpquery import arguments, charging, choosing, describe, pricing
-from dpquery.alternatives import alternatives
-from dpquery.bounding_loss import BoundingLoss, Candidate
+from dpquery import arguments, describe
+from dpquery.asking import charging, choosing, pricing
+from dpquery.asking.alternatives import alternatives
+from dpquery.asking.bounding_loss import BoundingLoss, Candidate
+from dpquery.asking.terms import Terms
 from dpquery.errors import UsageError
 from dpquery.faces.prices import Prices
 from dpquery.plan.auto_bounds import shares
@@ -18,12 +20,11 @@ from dpquery.preview import preview_of
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO
 from dpquery.sql.request import read_request
-from dpquery.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dpquery.chosen_bounds import ChosenBounds
+    from dpquery.asking.chosen_bounds import ChosenBounds
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.expressions import Value
     from dpquery.plan.query import LogicalPlan

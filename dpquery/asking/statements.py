@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from dpquery.access import check_table
 from dpquery.accounting import Loss
 from dpquery.accounting.remaining import repeats_left
+from dpquery.asking.access import check_table
 from dpquery.budget import own_budgets
 from dpquery.errors import QueryRefused
 from dpquery.faces.facts import Fact, Facts

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dpquery.errors import BudgetRefused, DpqueryError
-from dpquery.expected import expected_half_width
 from dpquery.faces.prices import Alternative
 from dpquery.plan.query import shown
+from dpquery.postprocessing.expected import expected_half_width
 from dpquery.privacy.calibrate import NANO
 from dpquery.sql.request import read_request
 from dpquery.sql.rewrites import rewrites

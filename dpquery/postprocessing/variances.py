@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery.intervals import Estimates
+from dpquery.postprocessing.intervals import Estimates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dpquery.computed import computed, passes
 from dpquery.describe import column_names
-from dpquery.intervals import CONFIDENCE
 from dpquery.plan.query import aggregate_column, group_values, key_column
-from dpquery.postprocess import estimates, linear_noises
+from dpquery.postprocessing.computed import computed, passes
+from dpquery.postprocessing.estimates import estimates, linear_noises
+from dpquery.postprocessing.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dpquery.intervals import Estimates
     from dpquery.plan.query import Output
+    from dpquery.postprocessing.intervals import Estimates
     from dpquery.privacy.calibrate import PrivacyPlan
 
 

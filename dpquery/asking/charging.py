@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dpquery import describe, pricing, record
-from dpquery.answer import answer
+from dpquery import describe, record
+from dpquery.asking import pricing
+from dpquery.asking.chosen_bounds import with_bounds_release
 from dpquery.budget import over_budget
-from dpquery.chosen_bounds import with_bounds_release
 from dpquery.documents import LedgerEntry, ScopeCharge
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import DpqueryError, ensure
@@ -16,6 +16,7 @@ from dpquery.ledger import ChargeRequest, OverBudget, RequestIdTaken
 from dpquery.measuring import measured
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
+from dpquery.postprocessing.answer import answer
 from dpquery.privacy.question import Versions, canonical_plan, question
 from dpquery.release import Release
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dpquery.accounting import Loss
+    from dpquery.asking.query import Query
     from dpquery.ledger import Charged, Ledger, Scope, StoredRelease
     from dpquery.privacy.calibrate import PrivacyPlan
-    from dpquery.query import Query
     from dpquery.session import Session
 
 CONSENT_VERSION = 1

@@ -13,12 +13,12 @@ from dpquery import arguments
 from dpquery.accounting import admits
 from dpquery.budget import left_for, share_used
 from dpquery.errors import BudgetRefused, UsageError
-from dpquery.expected import expected_half_width
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
 from dpquery.plan.auto_bounds import is_bounds_request
 from dpquery.plan.query import shown
+from dpquery.postprocessing.expected import expected_half_width
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, Thresholds, calibrate
 from dpquery.sql.outputs import OUTPUTS_MAX
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dpquery.accounting import Loss
+    from dpquery.asking.query import Query
     from dpquery.documents import Left
     from dpquery.errors import Span
     from dpquery.ledger import Scope
     from dpquery.policy.model import Limits
     from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import PrivacyPlan
-    from dpquery.query import Query
     from dpquery.session import Session
 
 LEAST_NANO = 3 * OUTPUTS_MAX

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dpquery import charging, pricing, record
-from dpquery.chosen_bounds import BoundsRelease, decided, noisy_bins
+from dpquery import record
+from dpquery.asking import charging, pricing
+from dpquery.asking.chosen_bounds import BoundsRelease, decided, noisy_bins
+from dpquery.asking.terms import Terms
 from dpquery.errors import BudgetRefused, DpqueryError
 from dpquery.plan.auto_bounds import bounds_requests, shares
 from dpquery.plan.canonical import digest
 from dpquery.preview import preview_of
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO
-from dpquery.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dpquery.asking.query import Query
     from dpquery.plan.expressions import Expression
     from dpquery.preview import Preview
-    from dpquery.query import Query
     from dpquery.release import Release
 
 

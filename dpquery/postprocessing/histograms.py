@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery import intervals
-from dpquery.intervals import Estimates
 from dpquery.noise.tails import deviations
+from dpquery.postprocessing import intervals
+from dpquery.postprocessing.intervals import Estimates
 from dpquery.privacy.measure import EXTREMES
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
-from dpquery import histograms, intervals
 from dpquery.errors import broken
-from dpquery.linear_forms import NoisyValue
 from dpquery.noise.tails import half_width, standard_deviation
 from dpquery.plan.query import Average, Quantile, Variance
+from dpquery.postprocessing import histograms, intervals
+from dpquery.postprocessing.linear_forms import NoisyValue
+from dpquery.postprocessing.variances import NoisySums, rooted, sampled, variance_of
 from dpquery.privacy.measure import (
     CountMeasurement,
     HistogramMeasurement,
@@ -18,7 +19,6 @@ from dpquery.privacy.measure import (
     SquaresMeasurement,
     SumMeasurement,
 )
-from dpquery.variances import NoisySums, rooted, sampled, variance_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery import intervals
 from dpquery.documents import BoundingLossDocument, BoundsLevel, DerivedColumn, Interval, KeyColumn
 from dpquery.errors import broken
 from dpquery.faces.sheet import KeySeries, Sheet, ValueSeries, sheet_of
@@ -21,6 +20,7 @@ from dpquery.faces.shown import Shown, checked_confidence
 from dpquery.faces.words import number_text
 from dpquery.noise.tails import deviations, standard_deviation
 from dpquery.plan.loss import TIMES, Clamped, Level
+from dpquery.postprocessing import intervals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
