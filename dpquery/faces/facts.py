@@ -7,15 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpquery.documents import FactColumn, FactsDocument
-from dpquery.faces.extras import missing
+from dpquery.faces.frames import Frames
 from dpquery.faces.html import NOTEBOOK_STYLE
 from dpquery.faces.words import json_value, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-    import polars as pl
     import pyarrow as pa
 
     from dpquery.preview import Preview
@@ -39,7 +37,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Frames):
     """The answer to EXPLAIN PRIVACY, SHOW PRIVACY BUDGET, ESTIMATE_REMAINING_DP_AGGREGATES, SET and RESET. Free."""
 
     statement: str
@@ -65,22 +63,6 @@ class Facts:
 
         kinds = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
         return pa.table({c.name: pa.array(c.values, type=kinds[c.type]) for c in self.columns})
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The rows as a pandas frame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
-
-    def to_polars(self) -> pl.DataFrame:
-        """The rows as a Polars frame. UsageError without the extra `polars`."""
-        try:
-            import polars as pl
-        except ImportError:
-            raise missing("polars", "Polars frames") from None
-        return pl.DataFrame(self)
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def document(self) -> FactsDocument:
         """The object that `dpquery query --json` prints."""

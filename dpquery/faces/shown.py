@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from dpquery import arguments
 from dpquery.errors import UsageError
 from dpquery.faces import html, text
 from dpquery.faces.cite import citation
-from dpquery.faces.extras import missing
+from dpquery.faces.frames import Frames
 from dpquery.faces.save import save
 from dpquery.faces.words import json_value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-    import polars as pl
     import pyarrow as pa
     from rich.console import Group
 
@@ -29,7 +27,7 @@ CONFIDENCE_LEAST, CONFIDENCE_MOST = 0.5, 0.9999
 """Between these an interval can be asked for."""
 
 
-class Shown(ABC):
+class Shown(Frames):
     """Released values that can be displayed, kept and handed on."""
 
     __slots__ = ()
@@ -59,22 +57,6 @@ class Shown(ABC):
         arrays = {name: pa.array(values, type=kinds[kind]) for name, kind, values in self.sheet().flat()}
         metadata = {b"dpquery": self.document().model_dump_json(by_alias=True, exclude={"rows"}).encode()}
         return pa.table(arrays).replace_schema_metadata(metadata)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The rows as a pandas frame."""
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
-
-    def to_polars(self) -> pl.DataFrame:
-        """The rows as a Polars frame. UsageError without the extra `polars`."""
-        try:
-            import polars as pl
-        except ImportError:
-            raise missing("polars", "Polars frames") from None
-        return pl.DataFrame(self)
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write to `path`, a `.parquet`, `.csv`, `.html` or `.json` file that carries the guarantee; returns the path.

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+import small_calls
 from grammar import PRODUCTIONS, Maker, queries
 from grammar_functions import FORMS
 from grammar_pieces import Made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_rows import MemoryRows, prepare
-from planning import CELLS, POLICY, small_catalog
+from planning import POLICY, small_catalog
 from small_calls import changes, exact_groups
 from stores import MadeStore, do_not_call, generous, made_up_calls, make_store, people
 
@@ -43,7 +44,6 @@ CATALOG = small_catalog(parse_policy(POLICY.replace("[limits]", "[limits]\nmin_p
 SENSITIVE = frozenset({"subscribers.age_band"})
 PARTIES = ("caller", "callee")
 NUMBERS = 6
-START = datetime(2026, 1, 30, 12)
 EPSILON = 10**6
 """So large that what is read off noisy integers is read off exact ones."""
 USUAL_REFUSALS = {
@@ -137,31 +137,21 @@ def test_every_form_of_a_function_is_accepted(name: str) -> None:
 
 # --- neighbours -----------------------------------------------------------------------------------------------------
 
+FACTS = ("kind", "region", "country", "type")
 CALL_COLUMNS = pa.schema(
     [
-        ("place", pa.uint64()),
-        ("caller", pa.int32()),
-        ("callee", pa.int32()),
-        ("service", pa.string()),
-        ("direction", pa.string()),
-        ("talk_s", pa.int64()),
-        ("score", pa.int64()),
-        ("cost", pa.float64()),
-        ("cell_id", pa.string()),
-        ("answered", pa.bool_()),
+        *(field for field in small_calls.SCHEMA if field.name != "caller_region"),
         ("free_text", pa.string()),
         ("agent_id", pa.string()),
-        ("start_ts", pa.timestamp("us")),
-        ("day", pa.date32()),
         ("local_hour", pa.int64()),
         ("local_dow", pa.int64()),
-        *((f"{party}_{fact}", pa.string()) for party in PARTIES for fact in ("kind", "region", "country", "type")),
+        *((f"{party}_{fact}", pa.string()) for party in PARTIES for fact in FACTS),
     ]
 )
 PEOPLE_COLUMNS = [
     ("place", pa.uint64()),
     ("number", pa.int32()),
-    *((f"number_{fact}", pa.string()) for fact in ("kind", "region", "country", "type")),
+    *((f"number_{fact}", pa.string()) for fact in FACTS),
 ]
 REGIONS = ("GB-LND", "GB-MAN", "other")
 
@@ -183,26 +173,14 @@ def facts_of(party: str, code: int) -> dict[str, object]:
 
 
 def call_row(caller: int, callee: int, seed: int) -> dict[str, object]:
-    rng = np.random.default_rng(seed)
-    both = caller >= 0 and callee >= 0 and caller != callee
-    withheld = -1 in (caller, callee) and max(caller, callee) >= 0
-    start = START + timedelta(minutes=int(rng.integers(0, 96 * 60)))
+    """A call with every column that a query may name."""
+    rng = np.random.default_rng(seed + 1)
+    row = small_calls.call_row(caller, callee, seed)
+    start = datetime.fromisoformat(str(row["start_ts"]))
     return {
-        "place": (int(start.timestamp() // 3600) << 40) | int(rng.integers(0, 2**40)),
-        "caller": caller,
-        "callee": callee,
-        "service": ["voice", "sms", None, "fax"][rng.integers(0, 4)],
-        # A withheld party is an owner too, so such a row cannot pass the table's one-owner test at ingest.
-        "direction": "p2p" if both or withheld else ["inbound", "outbound", None][rng.integers(0, 3)],
-        "talk_s": [None, 0, 1, 7, 60, 10_000, -3][rng.integers(0, 7)],
-        "score": [None, -100, -8, -1, 0, 3, 5, 99][rng.integers(0, 8)],
-        "cost": [None, 0.1, 3.99, 100.0, float("nan"), float("inf")][rng.integers(0, 6)],
-        "cell_id": [*CELLS, "C9", None][rng.integers(0, 5)],
-        "answered": [True, False, None][rng.integers(0, 3)],
+        **row,
         "free_text": ["x", "7", "2026-01-31", None][rng.integers(0, 4)],
         "agent_id": ["a1", "a2", None][rng.integers(0, 3)],
-        "start_ts": start,
-        "day": start.date(),
         "local_hour": start.hour,
         "local_dow": start.isoweekday(),
         **facts_of("caller", caller),
