@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
 
 
+GROUPS_MAX = 1_000_000
+"""Groups that are selected at most: those with the largest noisy numbers."""
+
+
 def measured(plan: PrivacyPlan, source: RowSource) -> tuple[PrivacyPlan, tuple[NDArray[np.int64], ...]]:
     """Noisy arrays (cells, width), one per part of `plan`; the plan comes back with the groups that were selected.
 
@@ -36,6 +40,10 @@ def _selected(plan: PrivacyPlan, threshold: int, source: RowSource) -> tuple[Pri
     groups, counts = execute_selection(plan, source).open_for_noise()
     noisy = add_noise(plan.mechanism, first.scale, counts)
     passing = noisy[:, 0] > threshold
+    if passing.sum() > GROUPS_MAX:
+        # By noisy counts alone: an answer too large to keep would fail once its noise was drawn, and be drawn again.
+        most = np.argsort(-noisy[:, 0], kind="stable")[:GROUPS_MAX]
+        passing = np.isin(np.arange(len(noisy)), most)
     logical = replace(plan.bounded.logical, groups=tuple(compress(groups, passing.tolist())))
     return replace(plan, bounded=replace(plan.bounded, logical=logical)), noisy[passing]
 

@@ -233,6 +233,26 @@ def test_a_group_of_one_number_shows_as_often_as_delta_says(gaussian: bool, con:
     assert chance * first.sensitivity.l1 <= first.loss.delta / ATTO <= 0.05
 
 
+def test_of_too_many_groups_those_with_the_largest_noisy_numbers_show(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = priced(REQUESTS[0], CATALOG, epsilon=1e6)
+    members = {1: range(7), 2: range(4), 3: range(4, 7)}
+    rows = [
+        {**call_row(number, -5, 1), "direction": "outbound", "talk_s": group}
+        for group, numbers in members.items()
+        for number in numbers
+    ]
+    table = in_memory(con, [{**row, "place": i + 1} for i, row in enumerate(rows)])
+    everything, (numbers, *_) = measured(plan, table)
+    assert everything.bounded.cells == 3
+    monkeypatch.setattr("dpquery.measuring.GROUPS_MAX", 2)
+    chosen, (largest, *others) = measured(plan, table)
+    assert chosen.bounded.cells == 2
+    assert sorted(largest[:, 0]) == sorted(numbers[:, 0])[-2:]
+    assert all(len(values) == 2 for values in others)
+
+
 def test_a_plan_that_shows_more_than_it_pays_for_stops() -> None:
     plan = priced(REQUESTS[0], CATALOG)
     assert plan.selection is not None
