@@ -40,7 +40,7 @@ class Estimates:
     def useful(self) -> NDArray[np.bool_]:
         """Whether the interval reaches at most half the value to either side."""
         reach = np.maximum(self.value - self.low, self.high - self.value)
-        useful: NDArray[np.bool_] = (np.abs(self.value) > 0) & (reach <= 0.5 * np.abs(self.value))
+        useful: NDArray[np.bool_] = reach <= 0.5 * np.abs(self.value)
         return useful
 
 
