@@ -11,7 +11,7 @@ Connecting, describing, fetching, commit and rollback never spend; `execute` doe
 
 from __future__ import annotations
 
-from dpquery.tools.dbapi_connection import Connection, Cursor, connect
+from dpquery.tools.dbapi_connection import Connection, connect
 from dpquery.tools.dbapi_errors import (
     DatabaseError,
     DataError,
@@ -24,6 +24,7 @@ from dpquery.tools.dbapi_errors import (
     ProgrammingError,
     Warning,  # noqa: A004 - PEP 249 names it so
 )
+from dpquery.tools.dbapi_objects import Cursor
 from dpquery.tools.dbapi_types import (
     BINARY,
     DATETIME,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpquery.asking.access import check_table
 from dpquery.describe import columns
 from dpquery.errors import NotAllowed
+from dpquery.tools.answered import Answered, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from dpquery.documents import TableEntry
     from dpquery.faces.facts import Facts
     from dpquery.policy import Policy
+    from dpquery.preview import Preview
     from dpquery.release import Release
     from dpquery.session import Session
-
-Description = tuple[str, str, None, None, None, None, bool]
-"""Name, type code (`string`, `integer`, `number`, `boolean`, `date`, `timestamp`), four unknowns, and whether NULL."""
 
 ALIVE = re.compile(r"\s*SELECT\s+(?P<value>\d{1,9})(?:\s+AS\s+(?P<name>[A-Za-z_]\w{0,63}))?\s*;?\s*", re.IGNORECASE)
 """`SELECT 1`: whether a connection lives. It names no table, so that its answer is the number."""
@@ -35,21 +33,12 @@ HEADER = re.compile(
 _TYPE_CODES = {"text": "string", "decimal": "number"}
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Columns and rows for a cursor, and the release they were taken from, if one was."""
-
-    description: tuple[Description, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    release: Release | None = None
-
-
 def released(release: Release) -> Answered:
     """The columns that were selected. Ends of intervals stay in the release: tools expect what they asked for."""
     selected = columns(release.plan)
     values = dict(zip(release.answer.names, release.answer.columns, strict=True))
     return Answered(
-        tuple(_described(column.name, column.type) for column in selected),
+        tuple(described(column.name, column.type) for column in selected),
         tuple(zip(*(values[column.name] for column in selected), strict=True)),
         release,
     )
@@ -57,20 +46,25 @@ def released(release: Release) -> Answered:
 
 def told(facts: Facts) -> Answered:
     """The answer to EXPLAIN PRIVACY, SHOW PRIVACY BUDGET and other statements that are no query."""
-    return Answered(tuple(_described(column.name, column.type) for column in facts.columns), facts.tuples())
+    return Answered(tuple(described(column.name, column.type) for column in facts.columns), facts.tuples())
+
+
+def without_rows(preview: Preview) -> Answered:
+    """The columns of a query that ends in LIMIT 0, as tools ask for them. No row can come of it, so that it is free."""
+    return Answered(tuple(described(column.name, column.type) for column in columns(preview.plan)), ())
 
 
 def probed(operation: str, parameters: Mapping[str, Any], session: Session) -> Answered | None:
     """The answer to a statement that no row could change; None for any other, which is a query. Free."""
     alive = ALIVE.fullmatch(operation)
     if alive is not None:
-        return Answered((_described(alive["name"] or alive["value"], "integer"),), ((int(alive["value"]),),))
+        return Answered((described(alive["name"] or alive["value"], "integer"),), ((int(alive["value"]),),))
     header = HEADER.fullmatch(operation)
     name = None if header is None else header["quoted"] or header["plain"].lower()
     table = None if name is None else askable_tables(session).get(name)
     if table is None:
         return _choices(operation, parameters, session)
-    return Answered(tuple(_described(c.name, _TYPE_CODES.get(c.type, c.type)) for c in table.columns), ())
+    return Answered(tuple(described(c.name, _TYPE_CODES.get(c.type, c.type)) for c in table.columns), ())
 
 
 def _choices(operation: str, parameters: Mapping[str, Any], session: Session) -> Answered | None:
@@ -79,7 +73,7 @@ def _choices(operation: str, parameters: Mapping[str, Any], session: Session) ->
     if found is None:
         return None
     kind = _TYPE_CODES.get(found.type, found.type)
-    return Answered((_described(found.name, kind),), tuple((value,) for value in found.values))
+    return Answered((described(found.name, kind),), tuple((value,) for value in found.values))
 
 
 def askable_tables(session: Session) -> dict[str, TableEntry]:
@@ -97,7 +91,3 @@ def _is_allowed(policy: Policy, purpose: str, table: str) -> bool:
     except NotAllowed:
         return False
     return True
-
-
-def _described(name: str, kind: str) -> Description:
-    return name, kind, None, None, None, None, True

@@ -6,14 +6,15 @@ answered from the policy, without a statement.
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
+import sqlalchemy
 from sqlalchemy import exc, types
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.compiler import IdentifierPreparer, SQLCompiler
 
-from dpquery.tools.answers import askable_tables
 from dpquery.tools.dbapi_errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from dpquery.documents import TableColumn, TableEntry
-    from dpquery.tools.dbapi_connection import Connection as StoreConnection
+    from dpquery.tools.dbapi_objects import AnyConnection
 
 SCHEMA = "main"
 """The one schema that there is; statements do not name it."""
@@ -43,6 +44,9 @@ POLICY_CHANGED = "DPQ-516"
 """A session was checked by an older policy. The pool then lets it go, so that the next statement connects anew."""
 
 FORM = "dpquery:///DIR?analyst=NAME&purpose=NAME  (four slashes before an absolute path)"
+
+PYTHON = "DPQUERY_PYTHON"
+"""Environment variable with the Python that asks the store, where this one has libraries that are too old for it."""
 
 COLUMN_TYPES: Mapping[str, type[TypeEngine[Any]]] = {
     "text": types.String,
@@ -66,12 +70,25 @@ class DpqueryIdentifierPreparer(IdentifierPreparer):
 
 
 class DpqueryCompiler(SQLCompiler):
-    """Statements as the engine reads them: LIMIT takes a number, never a parameter."""
+    """Statements as the engine reads them: LIMIT takes a number, never a parameter, and ILIKE is itself."""
 
     def limit_clause(self, select: Any, **kw: Any) -> str:
         limit, offset = select._limit_clause, select._offset_clause  # noqa: SLF001 - what compilers are given
         text = "" if limit is None else "\n LIMIT " + self.process(limit.render_literal_execute(), **kw)
         return text if offset is None else text + "\n OFFSET " + self.process(offset.render_literal_execute(), **kw)
+
+    def visit_ilike_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        del operator
+        return self._compared(binary, "ILIKE", **kw)
+
+    def visit_not_ilike_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        del operator
+        return self._compared(binary, "NOT ILIKE", **kw)
+
+    def _compared(self, binary: Any, word: str, **kw: Any) -> str:
+        text = f"{self.process(binary.left, **kw)} {word} {self.process(binary.right, **kw)}"
+        escape = binary.modifiers.get("escape")
+        return text if escape is None else f"{text} ESCAPE {self.render_literal_value(escape, types.STRINGTYPE)}"
 
 
 class DpqueryDialect(DefaultDialect):
@@ -93,10 +110,24 @@ class DpqueryDialect(DefaultDialect):
 
     @classmethod
     def import_dbapi(cls) -> DBAPIModule:
-        from dpquery import dbapi
-
-        module: ModuleType = dbapi
+        """dpquery.dbapi, or its like over another Python if DPQUERY_PYTHON names one."""
+        module: ModuleType
+        if os.environ.get(PYTHON):
+            from dpquery.tools import other_python as module
+        elif sqlalchemy.__version__.startswith("1."):
+            raise InterfaceError(
+                "DPQ-002",
+                f"SQLAlchemy {sqlalchemy.__version__} is too old for the ledger",
+                fix=f"{PYTHON}=/path/to/python, one in whose environment dpquery is installed with all it needs",
+            )
+        else:
+            from dpquery import dbapi as module
         return cast("DBAPIModule", module)
+
+    @classmethod
+    def dbapi(cls) -> DBAPIModule:  # type: ignore[override]
+        """What SQLAlchemy 1.4 calls `import_dbapi`; an instance has the module itself under this name."""
+        return cls.import_dbapi()
 
     def create_connect_args(self, url: URL) -> ConnectArgsType:
         """Folder, analyst, purpose and price from the URL; InterfaceError for anything else in it."""
@@ -264,11 +295,11 @@ def _number(options: dict[str, Any], name: str) -> float | None:
         raise InterfaceError("DPQ-002", f"{name} in the URL is not a number", fix=f"{name}=0.2") from None
 
 
-def _tables(connection: Connection, schema: str | None) -> dict[str, TableEntry]:
+def _tables(connection: Connection, schema: str | None) -> Mapping[str, TableEntry]:
     """The tables that the connection's purpose may ask, by name; none in a schema that does not exist."""
     if schema not in {None, SCHEMA}:
         return {}
-    return askable_tables(cast("StoreConnection", connection.connection.dbapi_connection).session)
+    return cast("AnyConnection", connection.connection.dbapi_connection).tables()
 
 
 def _table(connection: Connection, name: str, schema: str | None) -> TableEntry:

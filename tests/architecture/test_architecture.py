@@ -19,6 +19,7 @@ HOMES = {
     "sqlglot": {"sql"},
     "phonenumbers": {"numbers"},
     "sqlalchemy": {"ledger", "tools/sqlalchemy_dialect.py"},
+    "superset": {"tools/superset_spec.py"},
     "IPython": {"tools/magic.py"},
     "cryptography": {"ledger"},
     "numba": {"bounding", "store", "ingest"},
