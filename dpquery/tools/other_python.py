@@ -44,6 +44,9 @@ paramstyle = "named"
 PYTHON = "DPQUERY_PYTHON"
 """Environment variable with the Python that asks the store."""
 
+INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "SYSTEMROOT", "TMPDIR", "TZ")
+"""Environment variables that the process gets, and no others: a program keeps passwords in its own."""
+
 END_SECONDS = 5
 """How long a process that was told to end may take."""
 
@@ -92,9 +95,10 @@ class Connection(AnyConnection):
     def __init__(self, python: str) -> None:
         # -P: what lies in the folder that this program runs in is not imported.
         command = [python, "-P", "-m", "dpquery.tools.answering"]
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         try:
             self._process: subprocess.Popen[str] | None = subprocess.Popen(  # noqa: S603 - named by who runs the program
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=inherited
             )
         except OSError as error:
             raise InterfaceError(

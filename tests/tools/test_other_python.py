@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -72,6 +75,27 @@ def test_describing_and_refusals_never_spend(connection: other_python.Connection
     assert cursor.execute("SELECT COUNT(*) FROM calls").fetchall()
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "SELECT 1 AS one",
+        "SELECT * FROM calls WHERE 1=0",
+        "SELECT DISTINCT cell_id FROM calls",
+        "SELECT day, AVG(talk_s) AS t FROM calls GROUP BY day LIMIT 0",
+        "EXPLAIN PRIVACY SELECT service, COUNT(*) AS n FROM calls GROUP BY service",
+        "SHOW PRIVACY BUDGET",
+    ],
+)
+def test_free_answers_are_those_of_this_python(
+    connection: other_python.Connection, session: Session, made: MadeStore, operation: str
+) -> None:
+    own = dbapi.connect(made.folder, analyst="ana", purpose="network_planning", epsilon=0.2)
+    with nothing_spent(session), own:
+        there, here = connection.cursor().execute(operation), own.cursor().execute(operation)
+        assert there.description == here.description
+        assert there.fetchall() == here.fetchall()
+
+
 def test_the_dialect_uses_it(made: MadeStore, session: Session) -> None:
     engine = sa.create_engine(f"dpquery:///{made.folder}?analyst=ana&purpose=network_planning&epsilon=0.2")
     with nothing_spent(session):
@@ -96,6 +120,49 @@ def test_a_process_lives_as_long_as_its_connection(connection: other_python.Conn
     with pytest.raises(dbapi.InterfaceError):
         connection.cursor()
     connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_gets_no_password(made: MadeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "of the program")
+    with other_python.connect(made.folder, analyst="ana", purpose="network_planning") as connection:
+        assert connection._process is not None
+        process = Path("/proc", str(connection._process.pid))
+        names = {variable.partition("=")[0] for variable in (process / "environ").read_text().split("\0")}
+        assert "PATH" in names
+        assert "DATABASE_PASSWORD" not in names
+        assert (process / "cmdline").read_text().split("\0")[1:-1] == ["-P", "-m", "dpquery.tools.answering"]
+
+
+def test_a_process_ends_with_the_program_that_started_it(made: MadeStore) -> None:
+    code = (
+        "import sys; from dpquery.tools import other_python\n"
+        "c = other_python.connect(sys.argv[1], analyst='ana', purpose='network_planning')\n"
+        "print(c._process.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(made.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        process = int(program.stdout.readline())
+        os.kill(process, 0)
+        program.kill()
+    for _ in range(200):
+        if not _runs(process):
+            return
+        time.sleep(0.05)
+    pytest.fail("the process outlived its program")
+
+
+def _runs(process: int) -> bool:
+    """Whether it runs; one that ended and that nobody has waited for yet does not."""
+    state = Path("/proc", str(process), "stat")
+    if state.exists():
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return sys.platform != "linux"
 
 
 def test_a_process_that_ends_ends_its_connection(connection: other_python.Connection) -> None:
