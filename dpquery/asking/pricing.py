@@ -49,7 +49,7 @@ def epsilon_nano(limits: Limits, epsilon: float | None, place: Span | None = Non
         raise BudgetRefused(
             "DPQ-204",
             f"epsilon = {asked:g} is not between 0 and the policy's {most:g} for one query",
-            fix=f"--epsilon {limits.epsilon_default:g}" if place is None else f"epsilon = {most:g}, or less",
+            fix=f"{'--epsilon' if place is None else 'epsilon ='} {most:g}, or less",
             where=place,
             source=source,
         )

@@ -97,8 +97,10 @@ def setting_shown(session: Session, name: str, statement: str) -> Facts:
         "purpose": session.purpose,
         "confidence": f"{session.settings.confidence:g}",
     }
+    reset = statement.split(None, 1)[0].upper() == "RESET"
+    done = "is what the session began with" if reset else "holds until this session ends"
     columns = (Fact("setting", "string", (f"dp.{name}",)), Fact("value", "string", (values[name],)))
-    return Facts(statement, f"dp.{name} holds until this session ends", columns)
+    return Facts(statement, f"dp.{name} {done}", columns)
 
 
 def _blocks(session: Session, name: str) -> tuple[str, ...]:

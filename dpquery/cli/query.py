@@ -67,6 +67,8 @@ def run_query(folder: Path, asked: Asked) -> None:
     several = len(asked.epsilons) > 1
     if several and not asked.dry_run:
         raise UsageError("DPQ-002", "a release has one epsilon", fix="--dry-run compares several; --epsilon 0.5 spends")
+    if asked.json and asked.csv:
+        raise UsageError("DPQ-002", "give --json or --csv, not both", fix="leave one out")
     with connect(folder, analyst=asked.analyst, purpose=asked.purpose) as session:
         _check_lasts(text)
         query = session.statement(text, params=_params(asked.param))

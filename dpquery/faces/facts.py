@@ -82,6 +82,9 @@ class Facts(Frames):
         table = html_table(self.title, self.columns)
         return f'<div class="dpquery"><style>{NOTEBOOK_STYLE}</style>{table}{notes}</div>'
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
 
 def aligned(columns: Sequence[Fact]) -> list[str]:
     """Lines of a table: names, then rows; numbers to the right."""

@@ -141,6 +141,9 @@ class Prices:
             parts.append(html_table(found.title, found.columns))
         return f'<div class="dpquery"><style>{NOTEBOOK_STYLE}</style>{"".join(parts)}</div>'
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
 
 def _instead(alternative: Alternative) -> Instead:
     return Instead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dpquery.plan.expressions import NUMERIC, Arithmetic, Case, Coalesce, ColumnRef, Value, children
+from dpquery.plan.expressions import NUMERIC, Arithmetic, Case, Coalesce, ColumnRef, Function, Value, children
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Expression
@@ -24,6 +24,8 @@ def unreleasable(expression: Expression) -> str | None:
             return next((reason for end in ends if (reason := unreleasable(end)) is not None), None)
         case Coalesce(items=items):
             return next((reason for item in items if (reason := unreleasable(item)) is not None), None)
+        case Function(name=name):
+            return name
         case _:
             return f"{type(expression).__name__.lower()}"
 

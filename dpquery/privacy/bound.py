@@ -177,7 +177,7 @@ def _cell_bounds(logical: LogicalPlan, capacity: int) -> ContributionBounds:
             "DPQ-119",
             f"rows of this query have two owners, so each of its {cells:,} groups is bounded by itself: "
             f"what a number has in all of them is not held below {cells:,}",
-            "leave max_rows and max_groups out, or group by less",
+            "leave max_rows (max_rows_contributed) and max_groups (max_groups_contributed) out, or group by less",
             logical,
         )
     capacity = min(capacity, rows // cells)

@@ -237,7 +237,7 @@ class AggregateResolver:
         if not values or len(values) > VALUES_MAX:
             raise self.text.refuse(
                 "DPQ-108",
-                "the different values of a column without declared keys are counted by reading rows",
+                "different values are counted only of a column whose keys the policy declares",
                 f"COUNT(DISTINCT {self.rows.privacy_ids[0]}), or a column with declared keys",
                 node,
             )
@@ -305,7 +305,9 @@ class AggregateResolver:
             raise self.text.refuse(
                 "DPQ-112",
                 f"this is {argument.type}, not a number",
-                "COUNT(x), or CASE WHEN ... THEN 1 ELSE 0 END",
+                "COUNTIF(x), or AVG(CASE WHEN x THEN 1 ELSE 0 END)"
+                if argument.type == "boolean"
+                else "COUNT(x), or CASE WHEN ... THEN 1 ELSE 0 END",
                 node,
             )
         return argument

@@ -80,7 +80,7 @@ class Outputs:
                 raise self.text.refuse(
                     "DPQ-108",
                     f"{reason} has no interval when it is computed from noisy values",
-                    "+ - * / between aggregates and numbers; the rest on r.to_pandas()",
+                    "+ - * / between aggregates and numbers; the rest on release.to_pandas()",
                     node,
                 )
             if expression not in self.expressions:
@@ -176,6 +176,8 @@ class Outputs:
         if is_aggregate(node):
             index = self._aggregate(node)
             known[id(node)] = ColumnRef(aggregate_column(index), self._type(self.aggregates[index]))
+        elif isinstance(node, exp.Subquery) and not isinstance(node.parent, exp.In):
+            self.resolver.value(node)  # refuses it, before names of the inner query are taken for names of this one
         elif isinstance(node, exp.Column) and (alias := self._aliased(node)) is not None:
             known[id(node)] = alias
         elif isinstance(node, exp.Column) or self._is_key(node):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -47,16 +48,30 @@ def parse_select(source: str, select: str | None = None) -> tuple[exp.Select, Qu
         why = f"{statement.key.upper()} at the top would compare or mix answers"
         raise text.refuse("DPQ-122", why, "ask two queries; or FROM (... UNION ALL ...)", statement)
     word = text.tokens[0].text.upper()
+    first = text.span_of(text.tokens[0].start, text.tokens[0].end)
     if word == "EXPLAIN":
         why = "an engine's plan tells how many rows there are; the private plan does not"
-        raise text.refuse("DPQ-109", why, "EXPLAIN PRIVACY SELECT ...\nin Python: db.sql(...).preview()", statement)
-    if word in {"DESCRIBE", "SHOW", "SUMMARIZE"}:
-        raise text.refuse("DPQ-109", "only SELECT is answered", "dpquery tables DIR, or db.tables()", statement)
+        raise text.refuse("DPQ-109", why, "EXPLAIN PRIVACY SELECT ...\nin Python: db.sql(...).preview()", first)
     if not isinstance(statement, exp.Select):
-        first = text.span_of(text.tokens[0].start, text.tokens[0].end)
-        raise text.refuse("DPQ-109", "only SELECT is answered", "SELECT COUNT(*) FROM calls", first)
+        fix = _INSTEAD.get(word, "SELECT COUNT(*) FROM calls")
+        setting = text.tokens[1].text.lower() if len(text.tokens) > 1 else ""
+        if word in {"SET", "RESET"} and setting in _SETTINGS:
+            fix = f"{word} dp.{setting}{_SETTINGS[setting] if word == 'SET' else ''}"
+        raise text.refuse("DPQ-109", "only SELECT is answered", fix, first)
     _check_size(statement, text)
     return statement, text, bounds
+
+
+_LISTING = "dpquery tables DIR, or db.tables()"
+_INSTEAD = {
+    "DESCRIBE": _LISTING,
+    "PRAGMA": _LISTING,
+    "SHOW": _LISTING,
+    "SUMMARIZE": _LISTING,
+}
+"""What to write in place of other statements, by their first word."""
+_SETTINGS = {"epsilon": " = 0.2", "purpose": " = '...'", "confidence": " = 0.99"}
+"""Settings of a session, which `dp.` stands before."""
 
 
 def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
@@ -93,6 +108,11 @@ def _too_large(text: QueryText) -> QueryRefused:
 
 
 def _unparsed(text: QueryText, error: ParseError) -> QueryRefused:
+    for before, name, sign in zip(text.tokens, text.tokens[1:], text.tokens[2:], strict=False):
+        value = _NAMED.get(name.text.lower())
+        if value is not None and before.text in {"(", ","} and sign.text == "=":
+            why, place = "a named argument takes =>", text.span_of(name.start, sign.end)
+            return text.refuse("DPQ-101", why, f"{name.text.lower()} => {value}", place)
     detail = error.errors[0] if error.errors else {}
     line, col = detail.get("line"), detail.get("col")
     where = None
@@ -101,7 +121,20 @@ def _unparsed(text: QueryText, error: ParseError) -> QueryRefused:
         width = max(1, len(str(detail.get("highlight") or "")))
         if 0 <= offset - width + 1 < len(text.source):
             where = text.span_of(offset - width + 1, min(offset, len(text.source) - 1))
-    return text.refuse("DPQ-101", "the query cannot be read as SQL from here", "SELECT COUNT(*) FROM calls", where)
+    fix, first = "SELECT COUNT(*) FROM calls", text.tokens[0]
+    word = first.text.upper()
+    if word != "SELECT" and get_close_matches(word, ["SELECT"], cutoff=0.7):
+        # The parser takes the mistyped word as a name, and stumbles over a later one.
+        where, fix = text.span_of(first.start, first.end), "write SELECT"
+    return text.refuse("DPQ-101", "the query cannot be read as SQL from here", fix, where)
+
+
+_NAMED = {
+    "bounds": "'auto'",
+    "contribution_bounds_per_row": "(0, 600)",
+    "contribution_bounds_per_group": "(0, 3600)",
+}
+"""Arguments that are named, and a value of each."""
 
 
 @contextlib.contextmanager

@@ -160,8 +160,12 @@ class RowResolver:
         found = self.rows.find(name, qualifier)
         if not found:
             known = list(dict.fromkeys(self.rows.all_names()))
-            near = get_close_matches(name, known, n=1, cutoff=0.5)
-            offer = near[0] if near else "one of " + ", ".join(known)
+            quoted = isinstance(node.this, exp.Identifier) and bool(node.this.args.get("quoted"))
+            near = get_close_matches(name, known, n=1, cutoff=0.8 if quoted else 0.5)
+            if quoted and not near:  # BigQuery and Python write text so
+                offer = "'{}': text stands in single quotes".format(node.name[:64].replace("'", "''"))
+            else:
+                offer = near[0] if near else "one of " + ", ".join(known)
             where = qualifier or self.rows.table.name
             raise self.text.refuse("DPQ-104", f"{where} has no column {name[:64]}", f"write {offer}", node)
         if len(found) > 1:
@@ -221,11 +225,15 @@ class RowResolver:
     def _parameter(self, node: exp.Expr) -> Expression:
         """A parameter's value, as if it were written here."""
         name = node.name.lower()
+        if not name or name == "?":
+            raise self.text.refuse(
+                "DPQ-113", "a parameter has a name", 'write :d for ?, and db.sql(..., params={"d": ...})', node
+            )
         if name not in self.parameters:
             raise self.text.refuse(
                 "DPQ-113",
-                f"the parameter {name[:64] or '?'} has no value",
-                f'db.sql(..., params={{"{name[:64] or "d"}": ...}}), or --param {name[:64] or "d"}=...',
+                f"the parameter {name[:64]} has no value",
+                f'db.sql(..., params={{"{name[:64]}": ...}}), or --param {name[:64]}=...',
                 node,
             )
         return self.parameters[name]
@@ -403,9 +411,16 @@ class RowResolver:
 
     def _refuse_truncation(self, node: exp.Expr) -> NoReturn:
         units = ", ".join(TRUNCATIONS)
-        raise self.text.refuse(
-            "DPQ-108", f"date_trunc takes one of {units}, and a time", "date_trunc('day', start_ts)", node
+        unit, item = unit_named(node.this.name), node.args.get("unit")
+        if unit not in TRUNCATIONS:
+            unit, item = unit_named(item.name) if item is not None else "", node.this
+        # BigQuery names the time first: its unit and its column stay.
+        unit, column = (
+            unit if unit in TRUNCATIONS else "day",
+            item.name if isinstance(item, exp.Column | exp.Var) else "",
         )
+        fix = f"date_trunc('{unit}', {column.lower() if column.lower() in self.rows.columns else 'start_ts'})"
+        raise self.text.refuse("DPQ-108", f"date_trunc takes one of {units}, and a time", fix, node)
 
     def part(self, node: exp.Expr) -> Expression:
         """A value that other expressions are made of: a column of an inner query."""
@@ -463,7 +478,9 @@ class RowResolver:
         if isinstance(node, exp.Star):
             raise self.text.refuse("DPQ-106", "* names rows, and rows never leave", "SELECT COUNT(*) FROM calls", node)
         if isinstance(node, exp.AggFunc):
-            raise self.text.refuse("DPQ-108", "an aggregate cannot stand inside a row expression", "move it out", node)
+            within = node.find_ancestor(exp.Where, exp.Select, exp.Filter)
+            fix = "write that condition in HAVING" if isinstance(within, exp.Where) else "move it out"
+            raise self.text.refuse("DPQ-108", "an aggregate cannot stand inside a row expression", fix, node)
         name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key.replace("_", " ")
         if name.replace(" ", "_") in _VOLATILE or isinstance(node, exp.CurrentDate | exp.CurrentTimestamp | exp.Rand):
             why = "the answer must not depend on when or how often it is asked"

@@ -394,10 +394,14 @@ _JOIN_PARTS = {"this", "on", "using", "side", "kind", "method"}
 
 
 def _no_join(join: exp.Expr, context: Context, why: str) -> Exception:
+    public = _public_table(join.this, context)
+    fix = "FROM calls c JOIN subscribers s ON s.number = c.caller"
+    if public is not None and public.policy.key is not None:
+        fix = f"FROM calls c JOIN {public.name} p ON p.{public.policy.key} = c.{public.policy.key}"
     return context.text.refuse(
         "DPQ-121",
         f"{why}: rows are joined on a privacy id with a table of one row per number, or on a public table's key",
-        "FROM calls c JOIN subscribers s ON s.number = c.caller",
+        fix,
         join,
     )
 

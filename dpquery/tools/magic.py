@@ -175,7 +175,10 @@ def _cell_parser() -> _Parser:
 
 def _losses(text: str) -> float | tuple[float, ...]:
     """`0.5`, or several as `0.1,0.5,1`."""
-    found = tuple(float(number) for number in text.split(","))
+    try:
+        found = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor several as 0.1,0.5,1") from None
     return found[0] if len(found) == 1 else found
 
 

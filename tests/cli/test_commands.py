@@ -135,6 +135,8 @@ def test_refusals_as_text_have_a_caret_a_fix_and_say_what_was_spent(made: MadeSt
 def test_usage_errors_exit_two(tmp_path: Path) -> None:
     assert dpquery("query", tmp_path).returncode == 2
     assert dpquery("nothing").returncode == 2
+    both = dpquery("query", tmp_path, "SELECT 1", *ASK, "--json", "--csv")
+    assert (both.returncode, both.stdout) == (2, "")
     assert dpquery("policy", "check", tmp_path / "none.toml").returncode == 2
     bad = tmp_path / "bad.toml"
     bad.write_text(POLICY.replace("owners = 2", "owners = 9"))
