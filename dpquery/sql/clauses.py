@@ -20,7 +20,7 @@ _INNER = _ROWS | {"having"}
 
 _REFUSED = {
     "having": ("HAVING stands with GROUP BY", "GROUP BY the number, or ask WHERE"),
-    "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or r.to_pandas().query(...)"),
+    "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or release.to_pandas().query(...)"),
     "windows": ("windows read other rows", "ask an aggregate with GROUP BY"),
     "distinct": (
         "SELECT DISTINCT would hand out what rows hold",
@@ -30,9 +30,9 @@ _REFUSED = {
         ),
     ),
     "sample": ("sampling is not supported", "leave it out: the bounds already limit what one number adds"),
-    "offset": ("OFFSET is not supported", "take rows from r.to_pandas()"),
+    "offset": ("OFFSET is not supported", "take rows from release.to_pandas()"),
     "laterals": ("LATERAL is not supported", "join on the number, or on a public table's key"),
-    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot r.to_pandas()"),
+    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot release.to_pandas()"),
     "into": ("SELECT INTO is not supported", "save the release: r.save(...)"),
     "order": ("an inner query has no order: rows picked by rank are not stable", "leave ORDER BY to the outer query"),
     "limit": ("an inner LIMIT picks rows by rank", "leave LIMIT to the outer query"),
