@@ -405,6 +405,9 @@ class RowResolver:
         others = any(value for part, value in node.args.items() if part not in {"this", "unit"})
         if others or name not in TRUNCATIONS or self.text.arguments(node) != 2:
             self._refuse_truncation(node)
+        swapped = isinstance(node.this, exp.Column) and unit_named(node.this.name) in TRUNCATIONS
+        if swapped and not self.rows.find(node.this.name.lower()):
+            self._refuse_truncation(node)  # DATE_TRUNC(day, WEEK): day is a unit too
         item = self.value(node.this)
         if item.type not in TIMES:
             self._refuse_truncation(node)
