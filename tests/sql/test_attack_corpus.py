@@ -202,12 +202,13 @@ def test_the_corpus_is_whole() -> None:
 
 
 OUR_WORDS = {
-    # Statements that begin as ours do, and what their refusal says to write.
+    # Statements that begin as ours do, and what their refusal says to write. SHOW and SET get theirs here once
+    # SHOW PRIVACY BUDGET and SET dp.purpose are read; until then what they say is another command.
     "H206": "EXPLAIN PRIVACY",
     "H207": "EXPLAIN PRIVACY",
     "H213": "db.tables()",
-    "H199": "SET dp.epsilon",
-    "H205": "SET dp.epsilon",
+    "H199": "SELECT",
+    "H205": "SELECT",
 }
 
 
