@@ -14,6 +14,7 @@ from dpquery.plan.expressions import Arithmetic, children
 from dpquery.plan.loss import TIMES
 from dpquery.plan.query import Average, Quantile, Sum, Variance, is_aggregate_column, shown
 from dpquery.plan.released import released_columns
+from dpquery.plan.unlisted import unlisted_values
 from dpquery.postprocessing.estimates import part_half_width, values_threshold
 from dpquery.postprocessing.expected import ASSUMED_ROWS, depends_on_rows, expected_half_width, step_unit
 from dpquery.privacy.calibrate import NANO, PICO, one_row
@@ -211,9 +212,9 @@ def _not_protected(table: NamedTable) -> tuple[str, ...]:
     )
 
 
-def caveats(plan: PrivacyPlan) -> tuple[str, ...]:
-    """What a reader of the values should know, beyond the noise; follows from the request alone."""
-    found: list[str] = []
+def caveats(plan: PrivacyPlan, table: NamedTable) -> tuple[str, ...]:
+    """What a reader of the values should know, beyond the noise; follows from the request and the policy alone."""
+    found = list(unlisted_values(plan.bounded.logical, table))
     if plan.selection is not None:
         found.append(
             f"only groups with more than {plan.selection.threshold:,} noisy numbers show; those that just do have "

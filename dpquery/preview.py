@@ -148,7 +148,7 @@ def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] =
         session.store.policy.purposes[session.purpose].notice,
         # What an answer's question is depends on its bounds: while these are unknown, none is stored.
         repeat=not first and paid_release(session.ledger, charge_request(query, plan, versions, None)) is not None,
-        warnings=(*caveats(plan), *map(str, query.chosen)),
+        warnings=(*caveats(plan, query.table), *map(str, query.chosen)),
         confidence=query.terms.confidence,
         chosen=query.chosen,
         first=first,

@@ -174,6 +174,6 @@ def _release(
         notice=session.store.policy.purposes[session.purpose].notice,
         ledger=LedgerEntry(entry=charged.entry, at=charged.at),
         versions=describe.versions_in_use(),
-        warnings=(*describe.caveats(plan), *map(str, query.chosen)),
+        warnings=(*describe.caveats(plan, query.table), *map(str, query.chosen)),
         chosen=query.chosen,
     )

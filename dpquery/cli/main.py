@@ -162,11 +162,13 @@ def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="an error c
     """Explain an error code."""
     from dpquery.catalogue import CATALOGUE
 
-    entry = CATALOGUE.get(code.upper())
+    digits = code.upper().removeprefix("DPQ-")
+    code = f"DPQ-{digits}"
+    entry = CATALOGUE.get(code)
     if entry is None:
         typer.echo(f"there is no code {code[:32]}; codes run from {min(CATALOGUE)} to {max(CATALOGUE)}", err=True)
         raise typer.Exit(USAGE)
-    typer.echo(f"{code.upper()}  {entry.title}\n\n{entry.explanation}")
+    typer.echo(f"{code}  {entry.title}\n\n{entry.explanation}")
 
 
 @policy_app.command("check")

@@ -20,16 +20,19 @@ _INNER = _ROWS | {"having"}
 
 _REFUSED = {
     "having": ("HAVING stands with GROUP BY", "GROUP BY the number, or ask WHERE"),
-    "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or r.to_pandas().query(...)"),
+    "qualify": ("QUALIFY looks at other rows", "filter the released rows: HAVING, or release.to_pandas().query(...)"),
     "windows": ("windows read other rows", "ask an aggregate with GROUP BY"),
     "distinct": (
         "SELECT DISTINCT would hand out what rows hold",
-        "GROUP BY the same columns and COUNT(*)\nfor the declared values of one key, free: db.key_values(...)",
+        (
+            "GROUP BY the same columns and COUNT(*)\n"
+            'for the declared values of one key, free: db.key_values("SELECT DISTINCT queue FROM calls")'
+        ),
     ),
     "sample": ("sampling is not supported", "leave it out: the bounds already limit what one number adds"),
-    "offset": ("OFFSET is not supported", "take rows from r.to_pandas()"),
+    "offset": ("OFFSET is not supported", "take rows from release.to_pandas()"),
     "laterals": ("LATERAL is not supported", "join on the number, or on a public table's key"),
-    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot r.to_pandas()"),
+    "pivots": ("PIVOT is not supported", "GROUP BY the column, and pivot release.to_pandas()"),
     "into": ("SELECT INTO is not supported", "save the release: r.save(...)"),
     "order": ("an inner query has no order: rows picked by rank are not stable", "leave ORDER BY to the outer query"),
     "limit": ("an inner LIMIT picks rows by rank", "leave LIMIT to the outer query"),
@@ -59,9 +62,16 @@ def check_windows(statement: exp.Expr, text: QueryText) -> None:
             raise text.refuse(
                 "DPQ-110",
                 "window functions read other rows, so one number could change many of them",
-                "ask an aggregate with GROUP BY",
+                _without_window(node),
                 node,
             )
+
+
+def _without_window(window: exp.Window) -> str:
+    """What to write instead: windows over released groups are computed from the release, for free."""
+    if window.this.find(exp.AggFunc) is not None and aggregates_in(window.this.this or window.this):
+        return "GROUP BY alone; shares, ranks and moving averages of what is released are free, on release.to_pandas()"
+    return "ask an aggregate with GROUP BY"
 
 
 def is_aggregate(node: exp.Expr) -> bool:

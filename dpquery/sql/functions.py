@@ -133,6 +133,8 @@ _KINDS: Mapping[Kind, tuple[frozenset[ValueType], str]] = {
 }
 """Types that an argument may have, and how to say it."""
 
+_TIME_TEXT = "date_trunc('month', t), dayname(t) or monthname(t); texts of the released times on release.to_pandas()"
+
 _INSTEAD: Mapping[str, str] = {
     "regexp": "x LIKE 'sal%', x ILIKE '%sal%', contains(x, 'sal') or starts_with(x, 'sal')",
     "similarto": "x LIKE 'sal%' or contains(x, 'sal')",
@@ -140,7 +142,13 @@ _INSTEAD: Mapping[str, str] = {
     "glob": "x LIKE 'sal%'",
     "strptime": "CAST(x AS DATE) or CAST(x AS TIMESTAMP)",
     "to_date": "CAST(x AS DATE)",
-    "strftime": "date_trunc('month', t), or dayname(t), or left(CAST(t AS VARCHAR), 7)",
+    "strftime": _TIME_TEXT,
+    "to_char": _TIME_TEXT,
+    "format_": _TIME_TEXT,
+    "date_format": _TIME_TEXT,
+    "time_bucket": "date_trunc('hour', t), or CASE WHEN minute(t) < 30 THEN 0 ELSE 30 END",
+    "width_bucket": "CASE WHEN x < 60 THEN 'short' WHEN x < 600 THEN 'middle' ELSE 'long' END",
+    "safe_divide": "x / y: it is NULL where y is 0",
     "make_": "a constant, DATE '2026-01-31', or date_trunc('month', t)",
     "datefromparts": "a constant, DATE '2026-01-31', or date_trunc('month', t)",
     "try": "the expression alone: nothing here fails, what cannot be computed is NULL",

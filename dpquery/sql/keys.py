@@ -174,7 +174,8 @@ class KeyResolver:
             raise text.refuse(
                 "DPQ-107",
                 "a decimal number is too fine for a key",
-                "CASE WHEN x < 1.5 THEN 'low' ELSE 'high' END, or CAST(floor(x) AS INTEGER)",
+                "CASE WHEN x < 1.5 THEN 'low' ELSE 'high' END"
+                + (", or CAST(floor(x) AS INTEGER)" if self.one_owner and self.thresholds else ""),
                 node,
             )
         if self.one_owner and self.thresholds:

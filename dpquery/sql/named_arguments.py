@@ -51,6 +51,8 @@ def lift(source: str, select: str | None = None) -> tuple[QueryText, tuple[Named
         last = index + 2 if auto else last
         known = auto or (name in NAMES and numbers is not None)
         if not known or call is None or tokens[index - 1].token_type is not TokenType.COMMA:
+            if name in NAMES and numbers is None:
+                raise text.refuse("DPQ-101", f"{name} takes two numbers", f"{name} => (0, 600)", at)
             raise text.refuse(
                 "DPQ-101",
                 f"the named argument {name} is not understood here",

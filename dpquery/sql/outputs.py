@@ -73,7 +73,7 @@ class Outputs:
             index = self._aggregate(node)
             unit = self.aggregating.unit(self.aggregates[index])
             return Output(name, "aggregate", index, one_spelling(node), unit, hidden)
-        if aggregates_in(node):
+        if aggregates_in(node) or self._goes_on(node):
             expression = self._released(node)
             reason = unreleasable(expression)
             if reason is not None:
@@ -87,6 +87,13 @@ class Outputs:
                 self.expressions.append(expression)
             return Output(name, "expression", self.expressions.index(expression), one_spelling(node), None, hidden)
         return Output(name, "key", self._key_index(node), one_spelling(node), None, hidden)
+
+    def _goes_on(self, node: exp.Expr) -> bool:
+        """Whether an expression computes with a value that SELECT names before it, as in `COUNT(*) AS n, n / 7`."""
+        if isinstance(node, exp.Column) or node.find(exp.Query) is not None:
+            return False
+        names = {output.name.lower() for output in self.outputs if output.is_value}
+        return any(c.name.lower() in names and self._aliased(c) is not None for c in node.find_all(exp.Column))
 
     def _interval_of(self, call: exp.Expr) -> int:
         """The place of the value that DP_INTERVAL_LOW(name) names."""
@@ -188,7 +195,7 @@ class Outputs:
                 self._note(child, known)
 
     def _aliased(self, node: exp.Column) -> Expression | None:
-        """What an alias of SELECT stands for, in HAVING."""
+        """What an alias of SELECT stands for, in HAVING and further on in SELECT."""
         if node.table or self.resolver.rows.find(node.name.lower()):
             return None
         for output in self.outputs:

@@ -53,7 +53,8 @@ def per_number_rows(select: exp.Select, rows: Rows, resolver: RowResolver, conte
         raise text.refuse(
             "DPQ-120",
             "an inner query counts exact groups unless it groups by one number",
-            f"GROUP BY {_owner_name(rows)}, ...",
+            f"GROUP BY {_owner_name(rows)}, ...\n"
+            "or ask the inner query alone, and go on with release.to_pandas(): that is free",
             select.args.get("group") or select.expressions[0],
         )
     if rows.either_party and parties[0].name != NUMBER:

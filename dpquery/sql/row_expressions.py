@@ -161,11 +161,12 @@ class RowResolver:
         if not found:
             known = list(dict.fromkeys(self.rows.all_names()))
             quoted = isinstance(node.this, exp.Identifier) and bool(node.this.args.get("quoted"))
-            near = get_close_matches(name, known, n=1, cutoff=0.8 if quoted else 0.5)
+            near = [label for label in known if label.endswith(f"_{name}")]  # region: caller_region or callee_region
+            near = near or get_close_matches(name, known, n=1, cutoff=0.8 if quoted else 0.65)
             if quoted and not near:  # BigQuery and Python write text so
                 offer = "'{}': text stands in single quotes".format(node.name[:64].replace("'", "''"))
             else:
-                offer = near[0] if near else "one of " + ", ".join(known)
+                offer = " or ".join(near) if near else "one of " + ", ".join(known)
             where = qualifier or self.rows.table.name
             raise self.text.refuse("DPQ-104", f"{where} has no column {name[:64]}", f"write {offer}", node)
         if len(found) > 1:
@@ -404,6 +405,9 @@ class RowResolver:
         others = any(value for part, value in node.args.items() if part not in {"this", "unit"})
         if others or name not in TRUNCATIONS or self.text.arguments(node) != 2:
             self._refuse_truncation(node)
+        swapped = isinstance(node.this, exp.Column) and unit_named(node.this.name) in TRUNCATIONS
+        if swapped and not self.rows.find(node.this.name.lower()):
+            self._refuse_truncation(node)  # DATE_TRUNC(day, WEEK): day is a unit too
         item = self.value(node.this)
         if item.type not in TIMES:
             self._refuse_truncation(node)

@@ -81,7 +81,7 @@ def _item(node: exp.Expr, context: Context) -> Rows:
         raise context.text.refuse(
             "DPQ-103",
             f"{name} is a public table: it holds no numbers, and no query over it needs privacy",
-            f"db.tables() lists it; or join it to a protected table: FROM calls JOIN {name} ON ...",
+            f"join it to a protected table: FROM calls JOIN {name} ON ...; db.tables() lists its columns",
             node,
         )
     return _table_rows(table, (_alias(node, context) or name,))

@@ -204,6 +204,7 @@ def test_much_quarantine_sets_the_exit_status_and_stores_the_rest(tmp_path: Path
 
 def test_explain_and_version() -> None:
     assert "value" in dpquery("explain", "DPQ-102").stdout
+    assert len({dpquery("explain", code).stdout for code in ("102", "dpq-102", "DPQ-102")}) == 1
     assert dpquery("explain", "DPQ-999").returncode == 2
     assert dpquery("--version").stdout.strip() == f"dpquery {__version__}"
 

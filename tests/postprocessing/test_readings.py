@@ -307,7 +307,8 @@ def test_the_expected_error_of_a_variance_is_about_right() -> None:
     ],
 )
 def test_a_quotient_that_is_no_mean_is_said_to_be_none(sql: str, named: list[str]) -> None:
-    found = [caveat for caveat in caveats(priced(sql, small_catalog())) if "is no mean" in caveat]
+    catalog = small_catalog()
+    found = [caveat for caveat in caveats(priced(sql, catalog), catalog.tables["calls"]) if "is no mean" in caveat]
     assert [caveat.split(" ", 1)[0] for caveat in found] == named
     assert all("AVG(x) is the mean" in caveat for caveat in found)
 
@@ -321,7 +322,7 @@ def test_caveats_say_what_a_reading_is() -> None:
         CountPairs(("caller", "callee")),
         CountValues(ColumnRef("cell_id", "text"), VALUES),
     )
-    said = "\n".join(caveats(plan))
+    said = "\n".join(caveats(plan, small_catalog().tables["calls"]))
     assert "averages and quantiles over rows with two owners are read off a histogram of" in said
     assert "MIN is the 0.5% quantile" in said
     assert "MAX is the 99.5% quantile" in said
