@@ -59,6 +59,10 @@ def parse_select(source: str, select: str | None = None) -> tuple[exp.Select, Qu
             fix = f"{word} dp.{setting}{_SETTINGS[setting] if word == 'SET' else ''}"
         raise text.refuse("DPQ-109", "only SELECT is answered", fix, first)
     _check_size(statement, text)
+    for query in statement.find_all(exp.Select):
+        if not query.expressions:
+            why = "SELECT names no column"
+            raise text.refuse("DPQ-106", why, "SELECT COUNT(*) FROM calls", query.args.get("from_") or statement)
     return statement, text, bounds
 
 
