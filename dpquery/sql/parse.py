@@ -59,6 +59,9 @@ def parse_select(source: str, select: str | None = None) -> tuple[exp.Select, Qu
             fix = f"{word} dp.{setting}{_SETTINGS[setting] if word == 'SET' else ''}"
         raise text.refuse("DPQ-109", "only SELECT is answered", fix, first)
     _check_size(statement, text)
+    for literal in statement.find_all(exp.Literal):
+        if not literal.is_string and not _is_number(literal.name):
+            raise text.refuse("DPQ-101", "this is not a number", "0.5, 1e3 or 1000", literal)
     for query in statement.find_all(exp.Select):
         if not query.expressions:
             why = "SELECT names no column"
@@ -86,6 +89,15 @@ def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
     if where is None or bounds or others or next(where.find_all(exp.Query), None) is not None:
         raise text.refuse("DPQ-101", "a row test is one condition", "direction <> 'p2p'")
     return where.this, text
+
+
+def _is_number(name: str) -> bool:
+    """Whether a number is one: the parser takes `.5.` for one, too."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_literals(text: QueryText) -> None:

@@ -149,6 +149,8 @@ quick = settings(
 @example(text=" \n ")
 @example(text=";")
 @example(text="SELECT")
+@example(text="SELECT .5.  service, COUNT(*) FROM calls GROUP BY service")
+@example(text="SELECT COUNT(*) FROM calls WHERE talk_s > 1.5.2 LIMIT 1..")
 @example(text="SELECT FROM calls")
 @example(text="SELECT FROM (SELECT number FROM either_party(calls) GROUP BY number HAVING COUNT(*) >= 2)")
 @example(text="SELECT COUNT(*) FROM (SELECT FROM calls) t")
