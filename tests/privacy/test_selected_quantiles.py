@@ -29,7 +29,7 @@ from dpquery.plan.ranges import ValueRange
 from dpquery.policy import parse_policy
 from dpquery.postprocessing.estimates import estimates
 from dpquery.privacy.bins import bin_edges
-from dpquery.privacy.calibrate import PrivacyPlan
+from dpquery.privacy.calibrate import MechanismName, PrivacyPlan
 from dpquery.privacy.measure import HistogramMeasurement, QuantileMeasurement
 
 CATALOG = small_catalog()
@@ -37,6 +37,7 @@ TALK, RANGE, WIDE = ColumnRef("talk_s", "integer"), ValueRange(0, 60, 1.0), Valu
 SCORE = ColumnRef("score", "integer")
 INBOUND = "SELECT COUNT(*) FROM calls WHERE direction <> 'p2p'"
 BY_SERVICE = "SELECT service, COUNT(*) FROM calls WHERE direction <> 'p2p' GROUP BY service"
+MECHANISMS = pytest.mark.parametrize("mechanism", ["laplace", "gaussian"])
 QUANTILES = (
     Quantile(TALK, RANGE, 0.5, "log"),
     Quantile(TALK, RANGE, 0.6, "log"),
@@ -132,12 +133,10 @@ def test_selections_have_the_chances_of_their_mechanism(mechanism: SelectionName
     assert distance(scale / 1.15) > 21.1
 
 
-@pytest.mark.parametrize("gaussian", [False, True])
-def test_a_selection_that_loses_more_than_planned_stops(*, gaussian: bool) -> None:
-    plan = priced_plan(asking(BY_SERVICE, CATALOG, *QUANTILES), CATALOG, gaussian=gaussian)
-    name = plan.parts[0].mechanism
-    assert name in {"exponential", "permute-and-flip"}
-    assert (name == "exponential") == (plan.mechanism == "gaussian")
+@MECHANISMS
+def test_a_selection_that_loses_more_than_planned_stops(mechanism: MechanismName) -> None:
+    plan = priced_plan(asking(BY_SERVICE, CATALOG, *QUANTILES), CATALOG, mechanism=mechanism)
+    assert plan.parts[0].mechanism == {"laplace": "permute-and-flip", "gaussian": "exponential"}[mechanism]
     narrower = replace(plan, parts=(replace(plan.parts[0], scale=plan.parts[0].scale * 0.999), *plan.parts[1:]))
     with pytest.raises(InternalError):
         verify(narrower)
@@ -166,10 +165,10 @@ def drawn_quantiles(plan: PrivacyPlan, talk: NDArray[np.int64], draws: int) -> l
     return [np.stack([found.value, found.low, found.high]) for found in estimates(plan, arrays)]
 
 
-@pytest.mark.parametrize("gaussian", [False, True])
+@MECHANISMS
 @pytest.mark.parametrize(("rows", "fraction", "most"), [(300, 0.5, 0.85), (300, 0.8, 0.85), (3_000, 0.5, 2.0)])
 def test_selected_quantiles_err_less_than_a_histogram_s_and_have_its_intervals(
-    rows: int, fraction: float, most: float, *, gaussian: bool
+    rows: int, fraction: float, most: float, mechanism: MechanismName
 ) -> None:
     """The whole loss for a histogram, as nine quantiles of one expression have it, errs more where noise matters.
 
@@ -177,9 +176,9 @@ def test_selected_quantiles_err_less_than_a_histogram_s_and_have_its_intervals(
     """
     talk, draws = calls(rows), 500
     true = float(np.quantile(talk, fraction, method="inverted_cdf"))
-    one = priced_plan(asking(INBOUND, CATALOG, Quantile(TALK, WIDE, fraction, "log")), CATALOG, gaussian=gaussian)
+    one = priced_plan(asking(INBOUND, CATALOG, Quantile(TALK, WIDE, fraction, "log")), CATALOG, mechanism=mechanism)
     many = [Quantile(TALK, WIDE, f, "log") for f in (fraction, *np.linspace(0.1, 0.4, 8).tolist())]
-    read = priced_plan(asking(INBOUND, CATALOG, *many), CATALOG, gaussian=gaussian)
+    read = priced_plan(asking(INBOUND, CATALOG, *many), CATALOG, mechanism=mechanism)
     assert len(selected(one)) == 1
     assert not selected(read)
     assert len(read.parts) == 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant
     from dpquery.plan.query import Aggregate, LogicalPlan, RequestedBounds
     from dpquery.policy import Policy
-    from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.privacy.calibrate import MechanismName, PrivacyPlan
 
 POLICY = """
 schema = 1
@@ -122,8 +122,15 @@ def priced(
     return priced_plan(resolve(sql, catalog, requested_bounds=requested), catalog, epsilon=epsilon, gaussian=gaussian)
 
 
-def priced_plan(logical: LogicalPlan, catalog: Catalog, *, epsilon: float = 1.0, gaussian: bool = True) -> PrivacyPlan:
-    """The verified plan of a resolved request."""
+def priced_plan(
+    logical: LogicalPlan,
+    catalog: Catalog,
+    *,
+    epsilon: float = 1.0,
+    gaussian: bool = True,
+    mechanism: MechanismName | None = None,
+) -> PrivacyPlan:
+    """The verified plan of a resolved request: the one that errs least, or the one with `mechanism`."""
     limits = catalog.policy.limits
     plans = calibrate(
         bound(logical, catalog),
@@ -133,7 +140,7 @@ def priced_plan(logical: LogicalPlan, catalog: Catalog, *, epsilon: float = 1.0,
         rho_within=rho_within,
         thresholds=Thresholds(limits.delta_selection, limits.min_people, threshold_of) if limits.min_people else None,
     )
-    return verify(plans[0])
+    return verify(next(plan for plan in plans if mechanism in {None, plan.mechanism}))
 
 
 def asking(sql: str, catalog: Catalog, *aggregates: Aggregate, requested: RequestedBounds | None = None) -> LogicalPlan:
