@@ -44,6 +44,9 @@ SETTINGS = (
 )
 """A second wall behind the plan: the engine reads the store's folder and nothing else, and nothing can be reopened."""
 
+FAILURES = (duckdb.Error, RuntimeError, OSError, MemoryError, ValueError, TypeError, ArithmeticError)
+"""What DuckDB and Arrow raise while rows are read; their texts may quote them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanColumn:
@@ -145,7 +148,7 @@ def stream(
                 ensure(in_order, "the engine delivers rows in the store's order")
                 last = int(place[-1])
                 yield arrays
-    except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+    except FAILURES as error:
         failure = type(error).__name__
     if failure is not None:
         # Raised out here: inside the handler the engine's own error, which may quote rows, would hang on as context.
@@ -160,7 +163,7 @@ def distinct_values(
     failure: str | None = None
     try:
         return con.sql(query.text, params=list(query.parameters)).fetchall()
-    except (duckdb.Error, RuntimeError, OSError, MemoryError) as error:
+    except FAILURES as error:
         failure = type(error).__name__
     raise _stopped(failure)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from planning import POLICY
 from stores import MadeStore, made_up_calls, make_store
 
 from dpquery.engines.render import Sql
-from dpquery.engines.scan import ScanColumn, connection, stream
+from dpquery.engines.scan import ScanColumn, connection, distinct_values, stream
 from dpquery.errors import BudgetRefused, EngineError, NotAllowed, QueryRefused, StoreError, UsageError
 from dpquery.ledger import Charged, Ledger
 from dpquery.noise.allowlist import MechanismName
@@ -296,17 +298,30 @@ def test_a_comment_in_a_condition_takes_no_other_condition_along(session: Sessio
     assert len(both.logical.where) == 2
 
 
-def test_an_engine_error_keeps_nothing_of_the_row(tmp_path: Path) -> None:
+PRIVATE = "a private value"
+PLACE, AS_NUMBER = ScanColumn("place", Sql("place")), Sql("CAST(text AS INTEGER)")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda con, rows: stream(con, rows, [PLACE, ScanColumn("cast", AS_NUMBER)], Sql("TRUE")),
+        lambda con, rows: stream(con, rows, [PLACE, ScanColumn("listed", Sql("1"), (PRIVATE,))], Sql("TRUE")),
+        lambda con, rows: distinct_values(con, rows, [AS_NUMBER], Sql("TRUE")),
+    ],
+    ids=["DuckDB", "Arrow", "distinct"],
+)
+def test_an_engine_error_keeps_nothing_of_the_row(
+    read: Callable[[duckdb.DuckDBPyConnection, Sql], Iterable[object]], tmp_path: Path
+) -> None:
     """Neither in its text nor in the errors that hang on it."""
-    quoted = "a private value"
     file = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"place": pa.array([1], pa.uint64()), "text": [quoted]}), file)
-    columns = [ScanColumn("place", Sql("place")), ScanColumn("bad", Sql("CAST(text AS INTEGER)"))]
+    pq.write_table(pa.table({"place": pa.array([1], pa.uint64()), "text": [PRIVATE]}), file)
     with connection(tmp_path) as con, pytest.raises(EngineError) as caught:
-        list(stream(con, Sql("read_parquet(?)", (str(file),)), columns, Sql("TRUE")))
+        list(read(con, Sql("read_parquet(?)", (str(file),))))
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
-    assert quoted not in str(caught.value)
+    assert PRIVATE not in str(caught.value)
 
 
 def test_order_and_limit_work_on_noisy_values(session: Session) -> None:
