@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,11 @@ def _log_edges(low: int, high: int, count: int) -> tuple[int, ...]:
     edges = {low, low + 1, high + 1}
     edges |= {low + max(1, round(span ** (i / (count - 1)))) for i in range(1, count - 1)}
     return tuple(sorted(edges))
+
+
+def moments(edges: tuple[int, ...], spacing: Bins) -> list[tuple[float, float]]:
+    """Of each bin between the edges, the mean and the mean square that stand for it, in steps."""
+    return [bin_moments(first, end, spacing) for first, end in itertools.pairwise(edges)]
 
 
 def bin_moments(first: int, end: int, spacing: Bins) -> tuple[float, float]:

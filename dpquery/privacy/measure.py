@@ -28,7 +28,7 @@ from dpquery.plan.query import (
     Variance,
     combinations,
 )
-from dpquery.privacy.bins import bin_capacity, bin_count, bin_edges, bin_moments
+from dpquery.privacy.bins import bin_capacity, bin_count, bin_edges, moments
 
 if TYPE_CHECKING:
     from dpquery.plan.expressions import Constant, Expression
@@ -145,14 +145,12 @@ class HistogramMeasurement:
     @property
     def representatives(self) -> tuple[float, ...]:
         """The values that stand for the bins, in the unit of the argument."""
-        pairs = itertools.pairwise(self.edges)
-        return tuple(bin_moments(first, end, self.spacing)[0] * self.grid for first, end in pairs)
+        return tuple(mean * self.grid for mean, _ in moments(self.edges, self.spacing))
 
     @property
     def representative_squares(self) -> tuple[float, ...]:
         """The mean squares that stand for the bins, in the squared unit of the argument."""
-        pairs = itertools.pairwise(self.edges)
-        return tuple(bin_moments(first, end, self.spacing)[1] * self.grid**2 for first, end in pairs)
+        return tuple(square * self.grid**2 for _, square in moments(self.edges, self.spacing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +186,7 @@ class QuantileMeasurement:
     @property
     def representatives(self) -> tuple[float, ...]:
         """The values that stand for the bins, in the unit of the argument."""
-        pairs = itertools.pairwise(self.edges)
-        return tuple(bin_moments(first, end, self.spacing)[0] * self.grid for first, end in pairs)
+        return tuple(mean * self.grid for mean, _ in moments(self.edges, self.spacing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,12 @@ def assert_claims_hold(plan: PrivacyPlan, rows: MemoryRows, number: int) -> None
         assert change.max(initial=0) <= part.sensitivity.linf
 
 
+def assert_claims_hold_for_all(plan: PrivacyPlan, rows: MemoryRows) -> None:
+    """Whichever number is removed, every part moves within its L1, L2 and Linf."""
+    for number in rows.owners(PARTIES):
+        assert_claims_hold(plan, rows, number)
+
+
 def changes(part: CalibratedMeasurement, full: NDArray[np.int64], less: NDArray[np.int64]) -> NDArray[np.object_]:
     """How far each integer moves; of the scores that a selection is made from, the one of each cell that moves most."""
     assert full.shape == less.shape
