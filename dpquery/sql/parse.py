@@ -92,7 +92,7 @@ def parse_condition(source: str) -> tuple[exp.Expr, QueryText]:
 
 
 def _is_number(name: str) -> bool:
-    """Whether a number is one: the parser takes `.5.` for one, too."""
+    """Whether a number is one: the parser takes `.5.` and `1e+` for one, too."""
     try:
         float(name)
     except ValueError:
@@ -101,12 +101,7 @@ def _is_number(name: str) -> bool:
 
 
 def _check_literals(text: QueryText) -> None:
-    """Numbers that end in their e, and two texts side by side: one text to some parsers, a mistake to others."""
-    for token in text.tokens:
-        # The tokeniser passes 1e and 1e+ on as numbers.
-        if token.token_type is TokenType.NUMBER and token.text[-1:] in {"e", "E", "+", "-"}:
-            place = text.span_of(token.start, token.end)
-            raise text.refuse("DPQ-101", "this number has no exponent after its e", "1e3, or 1000", place)
+    """Two texts side by side: one text to some parsers, a mistake to others."""
     for left, right in itertools.pairwise(text.tokens):
         if left.token_type is TokenType.STRING and right.token_type is TokenType.STRING:
             place = text.span_of(left.start, right.end)
