@@ -97,10 +97,6 @@ class Query:
         used = tuple(pricing.share_of_own_cap(self.session, p.plan, p.losses) for p in previews)
         return Prices(previews, used, alternatives(self, middle), epsilon)
 
-    def preview_within(self, within: float) -> Preview:
-        """The preview of `run(within=within)`."""
-        return self.preview(within=within)
-
     @property
     def least_nano(self) -> int:
         """The least loss that can be shared out, in nano-epsilon."""

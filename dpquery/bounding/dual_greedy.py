@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpquery.bounding.codes import CODES_MAX, ROWS_MAX, VALUE_MAX, by_rows, codes, column, count_of
+from dpquery.bounding.codes import ROWS_MAX, VALUE_MAX, by_rows, codes, column, count_of
 from dpquery.bounding.pairs import PairTable, cell_of_pairs
 from dpquery.errors import ensure
 
@@ -218,39 +218,6 @@ class DualGreedyPairs(DualGreedyCount):
             cells_of,
             self._kept,
         )
-
-
-class DualGreedyBuckets:
-    """A histogram per group, each bucket a cell with a greedy and a capacity of its own: for AVG, VAR and quantiles.
-
-    Per group, removing a number moves bucket b by 0..k_b: L1 = sum k_b, L2 = sqrt(sum k_b^2), Linf = max k_b. With
-    `partition`, a range of groups, only those are bounded.
-    """
-
-    def __init__(self, numbers: int, groups: int, capacities: Sequence[int], *, partition: range | None = None) -> None:
-        self._groups = count_of(groups, 1, "groups")
-        self._buckets = count_of(len(capacities), 1, "buckets")
-        ensure(groups * self._buckets <= CODES_MAX, f"at most {CODES_MAX} cells")
-        chosen = _checked_partition(partition, groups)
-        self._greedy = DualGreedyCount(
-            numbers,
-            groups * self._buckets,
-            [int(k) for k in capacities] * groups,
-            partition=range(chosen.start * self._buckets, chosen.stop * self._buckets),
-        )
-
-    def add(self, first: Codes, second: Codes, group: Codes, bucket: Codes) -> None:
-        """Take the next batch, in the order of the store; a negative bucket (NULL) is in no cell."""
-        rows = len(group)
-        group = codes(group, self._groups, rows, "group")
-        bucket = codes(bucket, self._buckets, rows, "bucket")
-        inside = (group >= 0) & (bucket >= 0)
-        cell = np.where(inside, group * np.int32(self._buckets) + bucket, np.int32(-1))
-        self._greedy.add(first, second, cell)
-
-    def totals(self) -> Integers:
-        """Count the rows kept so far, one row of buckets per group of the partition. Private."""
-        return self._greedy.totals().reshape(-1, self._buckets)
 
 
 class DualGreedySum:

@@ -158,10 +158,6 @@ class KeptRows:
         """Count kept rows; with `mask`, only those where it holds."""
         return self._count(lambda batch: _NO_FLAGS if mask is None else batch.masks[mask])
 
-    def counts_not_null(self, value_column: int) -> Integers:
-        """Count kept rows whose value is not NULL."""
-        return self._count(lambda batch: batch.valid[value_column])
-
     def sums(self, value_column: int) -> Integers:
         """Sum the values of kept rows; NULL contributes nothing."""
         from dpquery.bounding import kernels

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 SPELLING_WEIGHTS = (0.70, 0.19, 0.03, 0.03, 0.02, 0.015, 0.009, 0.004, 0.002)
 """How often a row has each of `uk_spellings`, in their order."""
 
-FOREIGN_COUNTRIES = ("IE", "FR", "DE", "US", "ES", "PL", "IN", "IT", "NL", "PT")
 FOREIGN_WEIGHTS = (0.22, 0.15, 0.13, 0.12, 0.11, 0.11, 0.06, 0.04, 0.03, 0.03)
 _FOREIGN_RANGES = (
     ("+35387", 1_000_000, 9_999_999),
@@ -34,7 +33,7 @@ _FOREIGN_RANGES = (
     ("+316", 10_000_000, 49_999_999),
     ("+35191", 1_000_000, 9_999_999),
 )
-"""Beginning, first and last of the digits after it, by country; the numbers are mobile where plans tell."""
+"""Beginning, first and last of the digits after it, of a country each; the numbers are mobile where plans tell."""
 
 HELPLINE = "08001111"
 EMERGENCY = ("999", "112")

@@ -24,7 +24,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpquery.bounding.dual_greedy import (
-    DualGreedyBuckets,
     DualGreedyCount,
     DualGreedyDistinct,
     DualGreedyParticipants,
@@ -291,9 +290,13 @@ CAPACITIES = (2, 1, 3)
 
 
 def buckets(graphs: Graphs) -> Ints:
-    kernel = DualGreedyBuckets(graphs.numbers, graphs.cells, CAPACITIES)
-    kernel.add(graphs.first, graphs.second, graphs.cell, (graphs.value - 1).clip(-1, 2).astype(np.int32))
-    return kernel.totals()
+    """Counts per cell and bucket, each of which is a cell with a capacity of its own."""
+    width = len(CAPACITIES)
+    kernel = DualGreedyCount(graphs.numbers, graphs.cells * width, CAPACITIES * graphs.cells)
+    bucket = (graphs.value - 1).clip(-1, 2)
+    inside = (graphs.cell >= 0) & (bucket >= 0)
+    kernel.add(graphs.first, graphs.second, np.where(inside, graphs.cell * width + bucket, -1).astype(np.int32))
+    return kernel.totals().reshape(-1, width)
 
 
 def test_buckets_are_counts_of_their_own() -> None:
@@ -302,9 +305,6 @@ def test_buckets_are_counts_of_their_own() -> None:
     for bucket, k in enumerate(CAPACITIES):
         chosen = graphs.only((graphs.value - 1).clip(-1, 2) == bucket)
         assert np.array_equal(found[:, bucket], count(chosen, k))
-    part = DualGreedyBuckets(graphs.numbers, graphs.cells, CAPACITIES, partition=range(30, 90))
-    part.add(graphs.first, graphs.second, graphs.cell, (graphs.value - 1).clip(-1, 2).astype(np.int32))
-    assert np.array_equal(part.totals(), found[30:90])
 
 
 def test_buckets_move_by_the_sum_of_their_capacities() -> None:
@@ -391,8 +391,6 @@ def test_refuses_values_outside_their_bounds() -> None:
             bounded.add(*GOOD, wrong)
     with pytest.raises(InternalError):
         DualGreedySignedSum(2, 2, 1, value_min=-3, value_max=3).add(*GOOD, i64([-4, 0]))
-    with pytest.raises(InternalError):
-        DualGreedyBuckets(2, 2, [1, 1]).add(*GOOD, i32([0, 2]))
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 2**31, 1.5])

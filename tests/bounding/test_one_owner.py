@@ -115,8 +115,6 @@ def same_as_reference(table: Table, bounds: Bounds, cuts: Sequence[int] = ()) ->
     assert np.array_equal(found.counts(mask=0), per_cell(table, kept & table.mask))
     assert np.array_equal(found.sums(0), per_cell(table, kept & table.valid, table.value))
     assert np.array_equal(found.sums(1), per_cell(table, kept, table.value))
-    assert np.array_equal(found.counts_not_null(0), per_cell(table, kept & table.valid))
-    assert np.array_equal(found.counts_not_null(1), per_cell(table, kept))
     for mask, rows in ((None, kept), (0, kept & table.mask)):
         owned = rows & (table.owner >= 0)
         pairs = set(zip(table.owner[owned].tolist(), table.cell[owned].tolist(), strict=True))

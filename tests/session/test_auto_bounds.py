@@ -218,7 +218,7 @@ def test_the_builder_and_errors_in_advance(session: Session) -> None:
     built = session.table("calls").where(direction="inbound").sum("talk_s", per_row="auto", name="s")
     assert built.sql == "SELECT SUM(talk_s, bounds => 'auto') AS s FROM calls WHERE direction = 'inbound'"
     assert built.query().run(1.0).release_id == session.sql(SUM).run(1.0).release_id
-    for asked in (lambda: session.sql(SUM).run(within=5.0), lambda: session.sql(SUM).preview_within(5.0)):
+    for asked in (lambda: session.sql(SUM).run(within=5.0), lambda: session.sql(SUM).preview(within=5.0)):
         with pytest.raises(UsageError):
             asked()
     assert session.sql(SUM).bounding_loss(0.5).clamped == {}

@@ -128,7 +128,6 @@ CALLS: dict[str, Callable[[Doors, Callable[..., Any]], object]] = {
     "avg": lambda d, draw: d.session.table("calls").avg(draw(texts), per_row=draw(pairs)).query(),
     "bounded": lambda d, draw: d.session.table("calls").bounded(**draw(bounds)).query().preview(),
     "preview": lambda d, draw: d.query.preview(draw(values)),
-    "preview_within": lambda d, draw: d.query.preview_within(draw(errors)),
     "run": lambda d, draw: d.query.run(draw(values), request_id=draw(values)),
     "run again": lambda d, draw: d.query.run(0.5, request_id=draw(values)),
     "within": lambda d, draw: d.query.run(within=draw(errors), fresh=draw(values)),
