@@ -73,8 +73,10 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-802": Entry("ledger does not hold together", "Its chain, a signature, a cap, a balance or an answer differs from its entries. Restore a copy that verifies."),
     "DPQ-803": Entry("ledger open to others", "The ledger, its folder or the steward's key can be read by others. chmod 600, or 700 for the folder."),
     "DPQ-804": Entry("newer ledger", "A later dpquery wrote this ledger. Upgrade: pip install --upgrade dpquery."),
-    "DPQ-805": Entry("not durable here", "SQLite did not take a setting without which a commit could be lost. Use a local disk."),
+    "DPQ-805": Entry("not durable here", "SQLite or PostgreSQL lacks a setting without which a commit could be lost. Use a local disk; on a server, fsync = on."),
     "DPQ-806": Entry("exists already", "A ledger or a steward's key is never replaced. Move it away, or name another folder."),
     "DPQ-807": Entry("attempt closed", "This attempt was noted as failed, so its late answer is not stored and must not leave."),
     "DPQ-808": Entry("not this steward's key", "Only the key that `init` made for this ledger signs its budgets."),
+    "DPQ-812": Entry("not a ledger's URL", "It names no PostgreSQL database, or holds a password. Passwords belong in ~/.pgpass, or in the file that PGPASSFILE names."),
+    "DPQ-813": Entry("driver missing", 'A ledger in PostgreSQL needs psycopg: pip install "dpquery[postgres]".'),
 }  # fmt: skip

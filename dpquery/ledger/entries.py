@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from dpquery.ledger.canonical import canonical_text
 
-Kind = Literal["genesis", "grant", "close", "charge", "release", "fail", "repeat", "refuse"]
+Kind = Literal["genesis", "grant", "close", "charge", "release", "fail", "repeat", "refuse", "join", "adopt"]
 KINDS: tuple[str, ...] = get_args(Kind)
 """Meanings never change; what means something else gets another name."""
 

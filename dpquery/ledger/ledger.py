@@ -1,4 +1,4 @@
-"""The ledger itself: every budget and every charge of one dataset, in one file.
+"""The ledger itself: every budget and every charge of one dataset.
 
 planned (no effect) -> charged (durable, final) -> released (bytes stored) or failed (the charge stays).
 """
@@ -14,9 +14,12 @@ from dpquery.errors import BudgetRefused, LedgerError, ensure
 from dpquery.ledger import balances, finding, spending
 from dpquery.ledger.bodies import CloseBody, GenesisBody, GrantBody, decode
 from dpquery.ledger.canonical import canonical_text
+from dpquery.ledger.database import Database
 from dpquery.ledger.entries import FORMAT, is_sealed
 from dpquery.ledger.fold import Fold, broken_chain, check_format
 from dpquery.ledger.grants import check_decision, signed_text
+from dpquery.ledger.migrations import is_current, migrate
+from dpquery.ledger.postgres import PostgresDatabase, checked_url, create_tables
 from dpquery.ledger.refusals import CapAboveCeiling
 from dpquery.ledger.rows import append, entries_after, entries_page, entry_at, read_head
 from dpquery.ledger.spending import Writing
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from dpquery.accounting import Cap, Loss
     from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
+    from dpquery.ledger.database import Backend
     from dpquery.ledger.entries import Entry, Kind
     from dpquery.ledger.grants import Grant
     from dpquery.ledger.requests import Charged, ChargeRequest, StoredRelease
@@ -49,13 +53,14 @@ def utc_now() -> datetime:
 class Ledger:
     """An open ledger. Threads may share it; a forked process goes on with a connection of its own.
 
-    Every method raises LedgerError: DPQ-801 if the file cannot be reached or stays locked for 30 s, DPQ-802 if chain,
-    caps or balances do not hold together, DPQ-805 if SQLite cannot make commits durable. A method that raises has
-    written nothing, except that a refused charge leaves a note of the refusal.
+    Every method raises LedgerError: DPQ-801 if the ledger cannot be reached or stays locked for 30 s, DPQ-802 if chain,
+    caps or balances do not hold together, DPQ-805 if its database cannot make commits durable. A method that raises has
+    written nothing, except that a refused charge leaves a note of the refusal, and that nobody knows where the commit
+    itself failed: then the error's `spent` is None.
     """
 
-    def __init__(self, file: SQLiteFile, genesis: GenesisBody, now: Callable[[], datetime]) -> None:
-        self._file = file
+    def __init__(self, database: Database, genesis: GenesisBody, now: Callable[[], datetime]) -> None:
+        self._database = database
         self._genesis = genesis
         self._now = now
         self._fold = Fold()
@@ -63,16 +68,17 @@ class Ledger:
     @classmethod
     def create(
         cls,
-        path: Path,
+        place: Path | str,
         *,
         dataset: str,
         steward_key: Path,
         grants: Sequence[Grant] = (),
         now: Callable[[], datetime] = utc_now,
     ) -> Ledger:
-        """A new ledger at `path`, whole or not there, with `grants` signed by the key in the file `steward_key`.
+        """A new ledger, whole or not there, with `grants` signed by the key in the file `steward_key`.
 
-        LedgerError DPQ-806 if something is at `path`, DPQ-803 if its folder or the key is open to others.
+        `place`: the path of a file, or `postgresql://USER@HOST/DATABASE`. LedgerError DPQ-806 if something is there,
+        DPQ-803 if its folder or the key is open to others, DPQ-812 for a faulty URL.
         """
         key = read_steward_key(steward_key)
         genesis = GenesisBody(dataset, FORMAT, secrets.token_hex(16), public_text(key))
@@ -84,28 +90,37 @@ class Ledger:
                 _catch_up(connection, fold)
                 _decide(connection, fold, key, _label(now), grant.body())
 
-        create_file(path, fill)
-        return cls.open(path, now=now)
+        if isinstance(place, str):
+            create_tables(checked_url(place), fill)
+        else:
+            create_file(place, fill)
+        return cls.open(place, now=now)
 
     @classmethod
-    def open(cls, path: Path, *, now: Callable[[], datetime] = utc_now) -> Ledger:
-        """The ledger at `path`. LedgerError DPQ-803 if others may read it, DPQ-804 if a newer version wrote it.
+    def open(cls, place: Path | str, *, now: Callable[[], datetime] = utc_now) -> Ledger:
+        """The ledger at `place`. LedgerError DPQ-803 if others may read its file, DPQ-804 if a newer version wrote it.
 
-        Reads the first entry only; a charge reads what it relies on, and `verify` everything.
+        Reads the first entry only; a charge reads what it relies on, and `verify` everything. Tables of an older
+        version are brought up to this one.
         """
-        check_file(path)
-        file = SQLiteFile(path)
+        database = Database(_backend(place))
         try:
-            with file.reading() as connection:
+            with database.reading() as connection:
+                current = is_current(connection)
+            if not current:
+                with database.writing() as connection:
+                    if not is_current(connection):
+                        migrate(connection)
+            with database.reading() as connection:
                 first = entry_at(connection, 1)
             genesis = decode(first)
             if not is_sealed(first) or not isinstance(genesis, GenesisBody):
                 broken_chain(1, "was changed")
             check_format(genesis)
         except BaseException:
-            file.close()
+            database.close()
             raise
-        return cls(file, genesis, now)
+        return cls(database, genesis, now)
 
     @property
     def dataset(self) -> str:
@@ -117,8 +132,8 @@ class Ledger:
         return self._genesis.steward
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Let go of the database."""
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +189,7 @@ class Ledger:
 
         With `charged_to`, one that those scopes and blocks have paid for goes before a newer one.
         """
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.find_release(connection, question, epsilon_at_least, rho_at_least, charged_to)
 
     def find_for(self, request: ChargeRequest) -> StoredRelease | None:
@@ -182,12 +197,12 @@ class Ledger:
 
         None: it is to be charged. Raises RequestIdTaken (DPQ-203).
         """
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.find_for(connection, request)
 
     def standing(self, pairs: Sequence[Pair]) -> tuple[Standing, ...]:
         """Cap and spending of `pairs`, in their order; quick. Show an analyst those of their own scope only."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return balances.standings(connection, pairs)
 
     def spent(self, pairs: Sequence[Pair]) -> dict[Pair, tuple[Cap, Loss] | None]:
@@ -197,19 +212,19 @@ class Ledger:
 
     def balances(self) -> tuple[ScopeBalance, ...]:
         """Every scope and block that a grant names or that has spent, with counts; the steward's. Reads all entries."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return balances.scope_balances(connection)
 
     def lifetime(self) -> tuple[Lifetime, ...]:
         """What each scope has spent over all blocks."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return balances.lifetimes(connection)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry in order, as of when each page of them is read."""
         after = 0
         while True:
-            with self._file.reading() as connection:
+            with self._database.reading() as connection:
                 page = entries_page(connection, after)
             if not page:
                 return
@@ -218,7 +233,7 @@ class Ledger:
 
     def head(self) -> Entry:
         """The last entry."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return entry_at(connection, read_head(connection)[0])
 
     def verify(self) -> Verification:
@@ -227,7 +242,7 @@ class Ledger:
         Chain, dense sequence, signatures, caps never passed, all tables and payloads equal to the fold of the entries.
         A ledger replaced by an older copy of itself passes: compare the head with one kept elsewhere.
         """
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return verify_all(connection)
 
     def grant(self, grant: Grant, *, steward_key: Path) -> Entry:
@@ -254,9 +269,17 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Writing]:
         at = _label(self._now)
-        with self._file.writing() as connection:
+        with self._database.writing() as connection:
             _catch_up(connection, self._fold)
             yield Writing(connection, self._fold, at)
+
+
+def _backend(place: Path | str) -> Backend:
+    """What opens the ledger at `place`; LedgerError where a file is missing, or open to others."""
+    if isinstance(place, str):
+        return PostgresDatabase(checked_url(place))
+    check_file(place)
+    return SQLiteFile(place)
 
 
 def _paid(outcome: Charged | BudgetRefused) -> Charged:

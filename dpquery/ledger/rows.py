@@ -88,8 +88,11 @@ def append(connection: Connection, kind: Kind, at: str, body: str | Callable[[in
     return entry
 
 
-def read_balances(connection: Connection, pairs: Sequence[Pair] | None) -> dict[Pair, Loss]:
-    """What `pairs` have spent (nothing where there is no row), or every row if None."""
+def read_balances(connection: Connection, pairs: Sequence[Pair] | None, *, lock: bool = False) -> dict[Pair, Loss]:
+    """What `pairs` have spent (nothing where there is no row), or every row if None.
+
+    With `lock`, their rows are locked in the order of `pair_key` until the transaction ends (SQLite locks the file).
+    """
     columns = select(balances.c.scope, balances.c.block, balances.c.epsilon, balances.c.rho, balances.c.delta)
     if pairs is None:
         return {_pair(row.scope, row.block): _loss(row) for row in connection.execute(columns)}
@@ -97,6 +100,8 @@ def read_balances(connection: Connection, pairs: Sequence[Pair] | None) -> dict[
     names = [pair_key(pair) for pair in pairs]
     for start in range(0, len(names), PAIRS_PER_QUERY):
         some = columns.where(tuple_(balances.c.scope, balances.c.block).in_(names[start : start + PAIRS_PER_QUERY]))
+        if lock:
+            some = some.order_by(balances.c.scope, balances.c.block).with_for_update()
         found |= {_pair(row.scope, row.block): _loss(row) for row in connection.execute(some)}
     return found
 

@@ -1,7 +1,7 @@
 """Tables of the ledger.
 
 `entries` is the record; every other table is a fold of it, kept for speed and checked against it. Nothing is ever
-changed or deleted, but for the amounts in `balances` and the place of `head`.
+changed or deleted, but for the amounts in `balances` and the place of `head`. `migrations` makes them, with triggers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ entries = Table(
     CheckConstraint("length(previous) = 64 AND length(hash) = 64", name="entries_hashes"),
     sqlite_strict=True,
 )
-Index("entries_decisions", entries.c.sequence, sqlite_where=entries.c.kind.in_(["grant", "close"]))
+Index("entries_by_kind", entries.c.kind, entries.c.sequence)
 
 head = Table(
     "head",
@@ -139,32 +139,3 @@ balances = Table(
     sqlite_strict=True,
 )
 """Spent by each scope in each block, and the cap that its last charge was admitted under (NULL: none bound it)."""
-
-APPEND_ONLY = (entries, charges, charged_pairs, requests, releases, failures)
-
-SQLITE_TRIGGERS: tuple[str, ...] = (
-    *(
-        f"CREATE TRIGGER {table.name}_no_{act.lower()} BEFORE {act} ON {table.name}"
-        f" BEGIN SELECT RAISE(ABORT, 'rows of {table.name} are final'); END"
-        for table in APPEND_ONLY
-        for act in ("UPDATE", "DELETE")
-    ),
-    (
-        "CREATE TRIGGER balances_no_delete BEFORE DELETE ON balances"
-        " BEGIN SELECT RAISE(ABORT, 'balances are never deleted'); END"
-    ),
-    (
-        "CREATE TRIGGER balances_no_refund BEFORE UPDATE ON balances"
-        " WHEN NEW.delta < OLD.delta"
-        " OR (OLD.epsilon IS NULL AND NEW.epsilon IS NOT NULL) OR NEW.epsilon < OLD.epsilon"
-        " OR (OLD.rho IS NULL AND NEW.rho IS NOT NULL) OR NEW.rho < OLD.rho"
-        " BEGIN SELECT RAISE(ABORT, 'nothing spent comes back'); END"
-    ),
-    (
-        "CREATE TRIGGER entries_follow BEFORE INSERT ON entries"
-        " WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM entries)"
-        " OR (NEW.sequence > 1 AND NEW.previous <> (SELECT hash FROM entries WHERE sequence = NEW.sequence - 1))"
-        " BEGIN SELECT RAISE(ABORT, 'an entry follows the last one'); END"
-    ),
-)
-"""Stops mistakes of programs; who can write the file can drop them, and is found by `verify`."""

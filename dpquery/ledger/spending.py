@@ -214,7 +214,7 @@ def _refused(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...], 
 def _spend(writing: Writing, charge_: int, entry: Entry, pairs: tuple[Pair, ...], loss: Loss) -> None:
     """Add `loss` to every pair, and check the sums before they are committed (I1, I2, I4, I11)."""
     connection = writing.connection
-    before = read_balances(connection, pairs)
+    before = read_balances(connection, pairs, lock=True)
     caps: dict[Pair, Cap | None] = {}
     for pair in pairs:
         if before[pair] != writing.fold.spent_by(pair):

@@ -1,4 +1,4 @@
-"""The ledger's file in SQLite: durable profile, one connection per process, immediate transactions.
+"""The ledger in SQLite, for one host: durable profile, immediate transactions.
 
 WAL has a race before SQLite 3.51.3 that can corrupt a database, so that older ones use the rollback journal.
 """
@@ -7,36 +7,31 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
-import weakref
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
 from dpquery.errors import LedgerError
+from dpquery.ledger.database import BUSY_SECONDS, Database
+from dpquery.ledger.migrations import migrate
 from dpquery.ledger.private_file import create_private, refuse_shared, sync_folder
-from dpquery.ledger.schema import SQLITE_TRIGGERS, metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
-BUSY_SECONDS = 30
-"""How long to wait for another writer."""
+    from dpquery.ledger.database import Failure
 
 WAL_SAFE_FROM = (3, 51, 3)
 STRICT_FROM = (3, 37, 0)
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_FINAL = frozenset({*_BROKEN, sqlite3.SQLITE_IOERR})
-"""After these nothing that this process has read or written may be relied on (a failed fsync is not retried)."""
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def sqlite_version() -> tuple[int, int, int]:
@@ -49,112 +44,60 @@ def journal_of(version: tuple[int, int, int]) -> tuple[str, int]:
     return ("wal", 2) if version >= WAL_SAFE_FROM else ("delete", 3)
 
 
+@dataclass(frozen=True, slots=True)
 class SQLiteFile:
-    """One ledger file as this process sees it. Safe to share between threads, and after a fork."""
+    """A ledger in one file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        self._engine: Engine | None = None
-        self._stopped: str | None = None
-        _watch_forks()
-        _IN_USE.add(self)
+    path: Path
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state. LedgerError DPQ-801 if the file cannot be read within 30 s."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
+    @property
+    def place(self) -> str:
+        return str(self.path)
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction with the only right to write, durable once the block ends without an error.
+    @property
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        return (sqlite3.Error,)
 
-        LedgerError DPQ-801 if that right cannot be had within 30 s; then nothing was written.
-        """
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            # Another process, with another SQLite, may have switched the file to the other journal since we looked.
-            _expect(connection.exec_driver_sql("PRAGMA journal_mode").scalar(), "journal_mode", self._journal()[0])
-            yield connection
+    def engine(self) -> Engine:
+        return _engine(self._open)
 
-    def close(self) -> None:
-        """Let go of the file; it opens again when next used."""
-        with self._lock:
-            engine, self._engine = self._engine, None
-            if engine is not None:
-                engine.dispose()
+    def begin_reading(self, connection: Connection) -> Connection:
+        return connection.execution_options(dpquery_begin="BEGIN")
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        if not self._lock.acquire(timeout=BUSY_SECONDS):
-            raise _locked(self._path)
-        try:
-            if self._stopped is not None:
-                raise LedgerError("DPQ-801", self._stopped, fix="start dpquery again, then: dpquery ledger verify DIR")
-            with (
-                self._translated(),
-                self._connect() as connection,
-                connection.execution_options(dpquery_begin=begin).begin(),
-            ):
-                yield connection
-        finally:
-            self._lock.release()
+    def begin_writing(self, connection: Connection) -> Connection:
+        return connection.execution_options(dpquery_begin="BEGIN IMMEDIATE")
 
-    def _connect(self) -> Connection:
-        if self._engine is None:
-            self._engine = _engine(self._open)
-        return self._engine.connect()
+    def own_writing(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE has the right already; LedgerError DPQ-805 if the file's journal is not the durable one."""
+        # Another process, with another SQLite, may have switched the file to the other journal since we looked.
+        _expect(connection.exec_driver_sql("PRAGMA journal_mode").scalar(), "journal_mode", _journal()[0])
+
+    def failure(self, error: BaseException) -> Failure:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _BUSY:
+            return "busy"
+        if isinstance(error, sqlite3.IntegrityError):
+            return "broken"
+        if code in _CORRUPT:
+            return "corrupt"
+        return "lost" if code == sqlite3.SQLITE_IOERR else "unusable"
 
     def _open(self) -> sqlite3.Connection:
         # `mode=rw`: a missing file is an error, never a new, empty ledger.
-        uri = f"file:{quote(str(self._path.absolute()))}?mode=rw"
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=rw"
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            _set_profile(connection, *self._journal())
+            _set_profile(connection, *_journal())
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _journal(self) -> tuple[str, int]:
-        return journal_of(sqlite_version())
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise self._ledger_error(error.orig, is_integrity=isinstance(error, IntegrityError)) from error
-        except sqlite3.Error as error:
-            raise self._ledger_error(error, is_integrity=isinstance(error, sqlite3.IntegrityError)) from error
-
-    def _ledger_error(self, error: BaseException | None, *, is_integrity: bool) -> LedgerError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _FINAL:
-            self._stopped = f"the ledger {self._path} failed earlier in this process ({error})"
-        if code in _BUSY:
-            return _locked(self._path)
-        if is_integrity or code in _BROKEN:
-            return LedgerError(
-                "DPQ-802", f"the ledger {self._path} does not hold together: {error}", fix="dpquery ledger verify DIR"
-            )
-        return LedgerError("DPQ-801", f"the ledger {self._path} cannot be used: {error}", fix="check disk and DIR")
-
-    def before_fork(self) -> None:
-        """No transaction may be under way while the process is copied."""
-        self._lock.acquire()
-
-    def after_fork_in_parent(self) -> None:
-        self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """A connection made by the parent is neither used nor closed here."""
-        if self._engine is not None:
-            _LEFT_TO_PARENT.append((self._engine, self._engine.pool))
-        self._engine = None
-        self._lock = threading.RLock()
+def _journal() -> tuple[str, int]:
+    return journal_of(sqlite_version())
 
 
 def create_file(path: Path, fill: Callable[[Connection], None]) -> None:
@@ -169,15 +112,13 @@ def create_file(path: Path, fill: Callable[[Connection], None]) -> None:
     try:
         draft.unlink(missing_ok=True)
         create_private(draft)
-        file = SQLiteFile(draft)
+        database = Database(SQLiteFile(draft))
         try:
-            with file.writing() as connection:
-                metadata.create_all(connection, checkfirst=False)
-                for trigger in SQLITE_TRIGGERS:
-                    connection.exec_driver_sql(trigger)
+            with database.writing() as connection:
+                migrate(connection)
                 fill(connection)
         finally:
-            file.close()
+            database.close()
         os.link(draft, path)  # unlike a rename, never replaces
     except FileExistsError:
         raise _taken(path) from None
@@ -257,40 +198,5 @@ def _expect(found: Any, name: str, wanted: str | int) -> None:
         )
 
 
-def _locked(path: Path) -> LedgerError:
-    return LedgerError(
-        "DPQ-801", f"the ledger {path} stayed locked for {BUSY_SECONDS} s", fix="try again when other queries are done"
-    )
-
-
 def _taken(path: Path) -> LedgerError:
     return LedgerError("DPQ-806", f"there is a ledger at {path} already", fix="use another folder")
-
-
-_IN_USE: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
-_LEFT_TO_PARENT: list[object] = []
-_FORKING: list[SQLiteFile] = []
-_watched = threading.Event()
-
-
-def _watch_forks() -> None:
-    """Once per process, and only where a ledger is used."""
-    if not _watched.is_set():
-        _watched.set()
-        os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
-
-
-def _before() -> None:
-    _FORKING[:] = sorted(_IN_USE, key=id)
-    for file in _FORKING:
-        file.before_fork()
-
-
-def _in_parent() -> None:
-    while _FORKING:
-        _FORKING.pop().after_fork_in_parent()
-
-
-def _in_child() -> None:
-    while _FORKING:
-        _FORKING.pop().after_fork_in_child()

@@ -21,6 +21,8 @@ HOMES = {
     "sqlalchemy": {"ledger", "tools/sqlalchemy_dialect.py"},
     "superset": {"tools/superset_spec.py"},
     "IPython": {"tools/magic.py"},
+    "alembic": {"ledger/migrations"},
+    "psycopg": {"ledger/postgres.py"},
     "cryptography": {"ledger"},
     "numba": {"bounding", "store", "ingest"},
     "duckdb": {"engines", "ingest", "row_test.py", "demo"},

@@ -73,9 +73,9 @@ def key(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, key: Path) -> Iterator[Ledger]:
+def ledger(place: Path | str, key: Path) -> Iterator[Ledger]:
     grants = [grant(DATASET, 100, 100), grant(ANA, 10, 20), grant(BEN, 10, 20)]
-    with Ledger.create(tmp_path / "ledger.sqlite", dataset="demo", steward_key=key, grants=grants) as made:
+    with Ledger.create(place, dataset="demo", steward_key=key, grants=grants) as made:
         yield made
         made.verify()
 
@@ -333,11 +333,11 @@ def test_a_forked_process_goes_on_with_its_own_connection(ledger: Ledger) -> Non
     assert spent(ledger, ANA) == 7
 
 
-def test_labels_are_the_clocks_and_nothing_else_is(tmp_path: Path, key: Path) -> None:
+def test_labels_are_the_clocks_and_nothing_else_is(place: Path | str, key: Path) -> None:
     from datetime import UTC, datetime, timedelta, timezone
 
     times = iter([datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2))), datetime(1999, 1, 1, tzinfo=UTC)])
-    with Ledger.create(tmp_path / "l.sqlite", dataset="d", steward_key=key, now=lambda: next(times)) as made:
+    with Ledger.create(place, dataset="d", steward_key=key, now=lambda: next(times)) as made:
         assert made.head().at == "2026-03-01T10:00:00Z"
         made.grant(grant(ANA, 1), steward_key=key)
         assert [entry.at[:4] for entry in made.entries()] == ["2026", "1999"]
@@ -368,14 +368,14 @@ def test_open_files_are_refused(tmp_path: Path, key: Path) -> None:
         Ledger.create(tmp_path / "m.sqlite", dataset="d", steward_key=key)
 
 
-def test_nothing_is_replaced_or_made_by_accident(tmp_path: Path, key: Path) -> None:
-    path = tmp_path / "l.sqlite"
-    with pytest.raises(LedgerError, match="DPQ-801"):
-        Ledger.open(path)
-    assert not path.exists()
-    Ledger.create(path, dataset="d", steward_key=key).close()
+def test_nothing_is_replaced_or_made_by_accident(place: Path | str, key: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="DPQ-801"):
+            Ledger.open(place)
+    assert isinstance(place, str) or not place.exists()
+    Ledger.create(place, dataset="d", steward_key=key).close()
     with pytest.raises(LedgerError, match="DPQ-806"):
-        Ledger.create(path, dataset="d", steward_key=key)
+        Ledger.create(place, dataset="d", steward_key=key)
     with pytest.raises(LedgerError, match="DPQ-806"):
         make_steward_key(key)
 

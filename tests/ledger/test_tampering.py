@@ -58,7 +58,8 @@ def edit(path: Path, *statements: str, keep_triggers: bool = False) -> None:
 
 def tables(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
-        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return [name for (name,) in found if name != "alembic_version"]
 
 
 @pytest.mark.parametrize(
