@@ -259,7 +259,8 @@ class AggregateResolver:
         call, value, fraction = node, node.this, node.args.get("quantile") or node.args.get("expression")
         if isinstance(node, exp.WithinGroup):
             call, order = node.this, node.expression
-            if not isinstance(call, exp.PercentileCont | exp.PercentileDisc) or len(order.expressions) != 1:
+            of_a_quantile = isinstance(call, exp.PercentileCont | exp.PercentileDisc)
+            if not of_a_quantile or not isinstance(order, exp.Order) or len(order.expressions) != 1:
                 self._refuse(call)
             item = order.expressions[0]
             value, fraction = item.this, call.this

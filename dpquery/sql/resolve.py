@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dpquery.errors import QueryRefused, broken
+from dpquery.errors import InternalError, QueryRefused, broken
 from dpquery.plan.expressions import ColumnRef, Comparison, Value
 from dpquery.plan.keys import EVER, TimeRange
 from dpquery.plan.query import CountNumbers, CountRows, LogicalPlan, RequestedBounds
@@ -51,15 +51,20 @@ def resolve(
     if request.statement not in {"select", "explain"}:
         raise QueryRefused("DPQ-109", "this is not a query: nothing is counted", fix="SELECT COUNT(*) FROM calls")
     select, text, bounds = parse_select(request.source, request.select)
-    plan = plan_of(
-        select,
-        text,
-        bounds,
-        catalog,
-        sensitive_allowed=sensitive_allowed,
-        requested_bounds=with_options(requested_bounds or RequestedBounds(), request.options),
-        parameters=parameters,
-    )
+    try:
+        plan = plan_of(
+            select,
+            text,
+            bounds,
+            catalog,
+            sensitive_allowed=sensitive_allowed,
+            requested_bounds=with_options(requested_bounds or RequestedBounds(), request.options),
+            parameters=parameters,
+        )
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        # The parser's trees are not ours: where one has a form that nobody foresaw, callers still get our own error.
+        why = f"the query was parsed, but not understood ({type(error).__name__}); nothing was released"
+        raise InternalError("DPQ-001", why, fix="write it otherwise, and report this") from error
     check_options(request.options, plan, text)
     return plan
 

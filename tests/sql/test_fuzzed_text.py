@@ -156,6 +156,7 @@ quick = settings(
 @example(text="SELECT COUNT(*) FROM (SELECT FROM calls) t")
 @example(text="SELECT DISTINCT FROM calls GROUP BY 1")
 @example(text="SELECT FROM calls GROUP BY ALL ORDER BY 1 LIMIT 1")
+@example(text="SELECT PERCENTILE_CONT(0.5) WITHIN GROUP () FROM calls")
 @example(text="SELECT COUNT(*) FROM calls WHERE talk_s > ²")
 @example(text="SELECT COUNT(*) FROM calls LIMIT " + "9" * 5000)
 @example(text="SELECT COUNT(*) FROM calls GROUP BY " + "9" * 5000)
@@ -177,6 +178,16 @@ def test_any_text_is_answered_or_refused(text: str, session: Session) -> None:
 @given(text=fuzzed())
 def test_any_text_is_answered_or_refused_at_length(text: str, session: Session) -> None:
     assert_answered_or_refused(text, session)
+
+
+def test_what_nobody_foresaw_is_an_error_of_ours_too(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprised(*_: object, **__: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("dpquery.sql.resolve.plan_of", surprised)
+    with pytest.raises(InternalError, match=r"DPQ-001.*not understood \(KeyError\)") as caught:
+        session.sql("SELECT COUNT(*) FROM calls")
+    assert "surprise" not in str(caught.value)
 
 
 def test_most_seeds_are_answered(session: Session) -> None:
