@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dpquery.ledger import Ledger, OverBudget, Standing
     from dpquery.ledger import Lifetime as LedgerLifetime
     from dpquery.policy import Policy
+    from dpquery.policy.model import Budget
     from dpquery.privacy.calibrate import PrivacyPlan
 
 
@@ -54,7 +55,7 @@ def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: Privacy
     cap, spent = own[tightest]
     return Left(
         epsilon=_down(min(left.values()), NANO),
-        delta=_down(cap.delta - 2 * spent.delta, ATTO),
+        delta=_delta_left(cap, spent),
         more_like_this=counts[tightest],
         binding_scope=str(tightest[0]),
     )
@@ -84,19 +85,21 @@ def _text(nano: int) -> str:
     return plain(rounded)
 
 
-def budget_document(policy: Policy, ledger: Ledger) -> BudgetDocument:
+def budget_document(policy: Policy, ledger: Ledger, notes: Sequence[str] = ()) -> BudgetDocument:
     """Every scope and block with its cap, spending and what is left; the ledger is verified on the way."""
     verification = ledger.verify()
     balances = [balance for balance in ledger.balances() if balance.cap is not None]
-    untouched = [scope for scope in budgeted_scopes(policy) if all(b.scope != scope for b in balances)]
+    untouched = [scope for scope in (s for s, _ in budgets_of(policy)) if all(b.scope != scope for b in balances)]
     fresh = [s for s in ledger.standing([(scope, EACH_BLOCK) for scope in untouched]) if s.cap is not None]
+    caps, delta = ledger.caps(), policy.limits.delta_release
     return BudgetDocument(
         dataset=policy.dataset,
         at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         policy_version=policy.version,
         ledger=LedgerState(head=verification.head, entries=verification.entries, verified=verification.verified),
-        scopes=tuple(_scope(one, policy.limits.delta_release) for one in (*balances, *fresh)),
+        scopes=tuple(scope_budget(one, delta, caps.ceiling(one.scope, one.block)) for one in (*balances, *fresh)),
         lifetime=tuple(_lifetime(total) for total in ledger.lifetime()),
+        notes=tuple(notes),
     )
 
 
@@ -112,21 +115,30 @@ def own_budgets(
     standings = ledger.standing([(own, block) for block in blocks if block not in found])
     fresh = {s.block: s for s in standings if s.cap is not None}
     everything: dict[str, Standing] = {**fresh, **found}
-    return tuple(_scope(everything[block], delta) for block in blocks if block in everything)
-
-
-def budgeted_scopes(policy: Policy) -> tuple[Scope, ...]:
-    """Every scope that the policy names a budget for."""
-    budgets = policy.budgets
-    return (
-        Scope("dataset"),
-        *(Scope("analyst", name) for name in budgets.analysts),
-        *(Scope("group", name) for name in budgets.groups),
-        *(Scope("purpose", name) for name in budgets.purposes),
+    caps = ledger.caps()
+    return tuple(
+        scope_budget(everything[block], delta, caps.ceiling(own, block)) for block in blocks if block in everything
     )
 
 
-def _scope(balance: Standing, delta: float) -> ScopeBudget:
+def budgets_of(policy: Policy) -> tuple[tuple[Scope, Budget], ...]:
+    """Every scope that the policy names a budget for, with that budget."""
+    budgets = policy.budgets
+    return (
+        (Scope("dataset"), budgets.dataset),
+        *((Scope("analyst", name), budget) for name, budget in budgets.analysts.items()),
+        *((Scope("group", name), budget) for name, budget in budgets.groups.items()),
+        *((Scope("purpose", name), budget) for name, budget in budgets.purposes.items()),
+    )
+
+
+def amount_of(cap: Cap) -> Amount:
+    """A cap's epsilon and delta as numbers."""
+    return Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO))
+
+
+def scope_budget(balance: Standing, delta: float, ceiling: Cap | None) -> ScopeBudget:
+    """A scope and block with a cap, as documents show it; `delta` describes the epsilon of one Gaussian answer."""
     cap, spent = balance.cap, balance.spent
     counts = balance.counts if isinstance(balance, ScopeBalance) else {}
     last = balance.last if isinstance(balance, ScopeBalance) else None
@@ -139,9 +151,10 @@ def _scope(balance: Standing, delta: float) -> ScopeBudget:
         name=balance.scope.name,
         block=balance.block,
         state=balance.state,
-        cap=Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO)),
-        spent=Amount(epsilon=_spent_epsilon(cap, spent), delta=_up(spent.delta, ATTO)),
-        left=Amount(epsilon=_down(left, NANO), delta=_down(cap.delta - 2 * spent.delta, ATTO)),
+        cap=amount_of(cap),
+        ceiling=None if ceiling is None else amount_of(ceiling),
+        spent=Amount(epsilon=_spent_epsilon(cap, spent, delta), delta=_up(spent.delta, ATTO)),
+        left=Amount(epsilon=_down(left, NANO), delta=_delta_left(cap, spent)),
         used=share_used(cap, spent),
         filters=_filters(cap, spent),
         entries=EntryCounts(
@@ -168,22 +181,28 @@ def _filters(cap: Cap, spent: Loss) -> FilterStates:
 
 
 def share_used(cap: Cap, spent: Loss) -> float:
-    """Share of the filter that has more left."""
+    """Share of the filter that has more left; above 1 where the cap was lowered below what is spent."""
     shares = []
     if spent.epsilon is not None and cap.epsilon:
         shares.append(spent.epsilon / cap.epsilon)
     if spent.rho is not None and cap.rho:
         shares.append(spent.rho / cap.rho)
-    return min(1.0, min(shares, default=1.0))
+    used = min(shares, default=1.0)
+    return used if spent.delta <= cap.delta_selection else max(1.0, used)
 
 
-def _spent_epsilon(cap: Cap, spent: Loss) -> float:
-    """Epsilon lost so far, by the filter that says less."""
+def _delta_left(cap: Cap, spent: Loss) -> float:
+    """Delta that is left of the whole; none where a lowered cap is passed."""
+    return _down(max(0, cap.delta - 2 * spent.delta), ATTO)
+
+
+def _spent_epsilon(cap: Cap, spent: Loss, delta: float) -> float:
+    """Epsilon lost so far, by the filter that says less; at `delta` where the cap has none left for Gaussians."""
     found = []
     if spent.epsilon is not None:
         found.append(_up(spent.epsilon, NANO))
-    if spent.rho is not None and cap.delta_conversion:
-        found.append(epsilon_of_rho(spent.rho, cap.delta_conversion / ATTO))
+    if spent.rho is not None and (cap.delta_conversion or spent.epsilon is None):
+        found.append(epsilon_of_rho(spent.rho, cap.delta_conversion / ATTO or delta))
     return min(found, default=_up(cap.epsilon, NANO))
 
 

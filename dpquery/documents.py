@@ -229,9 +229,10 @@ class ScopeBudget(_Document):
     block: str
     state: Literal["open", "closed"]
     cap: Amount
+    ceiling: Amount | None = Field(None, description="the first cap: the limit of later grants")
     spent: Amount
     left: Amount
-    used: float
+    used: float = Field(description="share of the filter that has more left; above 1 where a cap was lowered")
     filters: FilterStates
     entries: EntryCounts
     more_like_last: int | None
@@ -261,6 +262,29 @@ class BudgetDocument(_Document):
     ledger: LedgerState
     scopes: tuple[ScopeBudget, ...]
     lifetime: tuple[Lifetime, ...]
+    notes: tuple[str, ...] = ()
+
+
+class CapState(_Document):
+    state: Literal["open", "closed"]
+    cap: Amount | None = Field(description="null: nothing was granted")
+
+
+class DecisionDocument(_Document):
+    """What `dpquery grant`, `raise` and `close` print with `--json`."""
+
+    schema_: Literal["dpquery.decision/1"] = Field("dpquery.decision/1", alias="schema")
+    action: Literal["grant", "raise", "close"]
+    scope: str
+    block: str = Field(description="a month, all, or * for each")
+    reason: str
+    actor: str
+    before: CapState
+    after: CapState
+    ceiling: Amount | None
+    scopes: tuple[ScopeBudget, ...] = Field(description="blocks it applies to that have spent or are granted by name")
+    ledger: LedgerEntry
+    notes: tuple[str, ...]
 
 
 class Price(_Document):
@@ -367,6 +391,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "derived": DerivedDocument,
     "bounding-loss": BoundingLossDocument,
     "budget": BudgetDocument,
+    "decision": DecisionDocument,
     "facts": FactsDocument,
     "prices": PricesDocument,
     "refusal": RefusalDocument,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import date, datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpquery import arguments
-from dpquery.accounting import Cap
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
+from dpquery.decisions import Amounts, Decision, decide
 from dpquery.errors import UsageError
+from dpquery.first_grants import edited_budgets, first_grants
 from dpquery.ingest import ingest as ingest_rows
-from dpquery.ledger import EACH_BLOCK, Grant, Ledger, Scope, make_steward_key
-from dpquery.noise.conversion import rho_within
+from dpquery.ledger import EACH_BLOCK, Ledger, make_steward_key
 from dpquery.policy import load_policy
 from dpquery.row_test import row_test_of
 from dpquery.session import ledger_path, steward_key_path
@@ -30,10 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dpquery.documents import BudgetDocument, TablesDocument
+    from dpquery.documents import BudgetDocument, DecisionDocument, TablesDocument
     from dpquery.ingest import IngestSummary
     from dpquery.policy import Policy
-    from dpquery.policy.model import Budget
 
 
 def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None = None) -> Steward:
@@ -81,36 +78,6 @@ def check_policy(path: Path) -> Policy:
     return policy
 
 
-def first_grants(policy: Policy) -> tuple[Grant, ...]:
-    """The policy's budgets as grants, each for every block."""
-    thresholds = policy.limits.min_people is not None
-    budgets = policy.budgets
-    named: list[tuple[Scope, Budget]] = [(Scope("dataset"), budgets.dataset)]
-    named += [(Scope("analyst", name), budget) for name, budget in budgets.analysts.items()]
-    named += [(Scope("group", name), budget) for name, budget in budgets.groups.items()]
-    named += [(Scope("purpose", name), budget) for name, budget in budgets.purposes.items()]
-    return tuple(
-        Grant(scope, EACH_BLOCK, cap_of(budget, thresholds=thresholds), reason="policy", actor="init")
-        for scope, budget in named
-    )
-
-
-def cap_of(budget: Budget, *, thresholds: bool) -> Cap:
-    """A budget with its delta split once and its rho_B, the largest rho within epsilon at the conversion's delta."""
-    return Cap.of(
-        Fraction(str(budget.epsilon)),
-        Fraction(str(budget.delta)),
-        thresholds=thresholds,
-        rho_within=lambda epsilon, delta: Fraction(rho_within(_below(epsilon), _below(delta))),
-    )
-
-
-def _below(exact: Fraction) -> float:
-    """The largest float that is not above `exact`."""
-    near = float(exact)
-    return near if Fraction(near) <= exact else math.nextafter(near, -math.inf)
-
-
 @dataclass(frozen=True, slots=True)
 class Steward:
     """What a steward can do with one store."""
@@ -148,7 +115,53 @@ class Steward:
     def budget(self) -> BudgetDocument:
         """Who has spent what, per scope and block, with the ledger verified."""
         with Ledger.open(ledger_path(self.store)) as ledger:
-            return budget_document(self.store.policy, ledger)
+            policy = self.store.policy
+            return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
+
+    def edited_budgets(self) -> tuple[str, ...]:
+        """A sentence where the policy's budgets were edited after `init`: they are not in force."""
+        with Ledger.open(ledger_path(self.store)) as ledger:
+            return edited_budgets(self.store.policy, ledger.caps())
+
+    def grant(
+        self,
+        scope: str,
+        epsilon: float,
+        delta: float | None = None,
+        *,
+        block: str = EACH_BLOCK,
+        reason: str,
+        actor: str,
+    ) -> DecisionDocument:
+        """Set a cap from here on, up to the scope's ceiling; for a scope or block without any, also its ceiling.
+
+        `scope`: `analyst:NAME`, `group:NAME`, `purpose:NAME` or `dataset`. `block`: a month, `all`, or `*` for each.
+        `delta`: that of the cap in force if None. Below what is spent, nothing more fits. BudgetRefused DPQ-206 above
+        the ceiling.
+        """
+        return self._decide(Decision("grant", scope, block, Amounts.checked(epsilon, delta), reason, actor))
+
+    def raise_cap(
+        self,
+        scope: str,
+        epsilon: float,
+        delta: float | None = None,
+        *,
+        block: str = EACH_BLOCK,
+        reason: str,
+        actor: str,
+    ) -> DecisionDocument:
+        """As `grant`, and BudgetRefused DPQ-207 unless the cap in force goes up."""
+        return self._decide(Decision("raise", scope, block, Amounts.checked(epsilon, delta), reason, actor))
+
+    def close(self, scope: str, *, block: str = EACH_BLOCK, reason: str, actor: str) -> DecisionDocument:
+        """Stop spending by the scope in the block. A later grant that applies there opens it again."""
+        return self._decide(Decision("close", scope, block, None, reason, actor))
+
+    def _decide(self, decision: Decision) -> DecisionDocument:
+        self.store.reload()
+        with Ledger.open(ledger_path(self.store)) as ledger:
+            return decide(decision, ledger, self.store.policy, steward_key=steward_key_path(self.store.folder))
 
 
 def _sources(source: object) -> Sequence[Path] | pd.DataFrame | pa.Table:

@@ -24,7 +24,7 @@ class FilterState:
     """One of the two filters, in its own unit: nano-epsilon or pico-rho."""
 
     open: bool
-    """Whether it can still hold: what was spent is finite and within its cap."""
+    """Whether it can still hold: what was spent is finite and within its cap, and delta within its own."""
     spent: int | None
     cap: int
 
@@ -63,18 +63,20 @@ def admits(cap: Cap, spent: Loss, charge: Loss) -> bool:
 
 
 def filters(cap: Cap, spent: Loss) -> Filters:
-    """Where the filters of `cap` stand after `spent`."""
+    """Where the filters of `cap` stand after `spent`.
+
+    Where more delta is spent than a lowered cap allows, nothing is admitted, so both are closed.
+    """
+    within = spent.delta <= cap.delta_selection
     return Filters(
-        pure=FilterState(_holds(spent.epsilon, cap.epsilon), spent.epsilon, cap.epsilon),
-        zcdp=FilterState(_holds(spent.rho, cap.rho), spent.rho, cap.rho),
+        pure=FilterState(within and _holds(spent.epsilon, cap.epsilon), spent.epsilon, cap.epsilon),
+        zcdp=FilterState(within and _holds(spent.rho, cap.rho), spent.rho, cap.rho),
         delta_left=max(0, cap.delta_selection - spent.delta),
     )
 
 
 def largest_that_fits(cap: Cap, spent: Loss) -> Fitting:
     """The largest pure epsilon, and the largest rho, of one release without delta that `cap` admits after `spent`."""
-    if spent.delta > cap.delta_selection:
-        return Fitting(0, 0)
     state = filters(cap, spent)
     return Fitting(max(state.pure.left, _epsilon_of_rho(state.zcdp.left)), state.zcdp.left)
 

@@ -77,6 +77,11 @@ class Cap:
             and self.rho <= ceiling.rho
         )
 
+    def is_above(self, other: Cap) -> bool:
+        """Whether this budget has more epsilon or more delta than `other`, and less of neither."""
+        own, others = (self.epsilon, self.delta), (other.epsilon, other.delta)
+        return own != others and all(one >= another for one, another in zip(own, others, strict=True))
+
 
 def split_delta(delta: Fraction, thresholds: bool) -> tuple[Fraction, Fraction]:
     """(delta_selection, delta_conversion) with delta = 2 delta_selection + delta_conversion, exactly.

@@ -60,6 +60,8 @@ def _print(document: BudgetDocument) -> None:
         headers, rows, numeric=frozenset(range(3, len(headers))), title=f"{document.dataset}: epsilon per block"
     )
     note("spent and left are each by the filter that serves better, so they need not add up to the cap")
+    for text in document.notes:
+        note(f"note: {text}")
     state = "verified" if document.ledger.verified else "NOT VERIFIED"
     note(f"ledger {state}: {document.ledger.entries:,} entries, head {document.ledger.head[:23]}")
 

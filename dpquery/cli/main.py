@@ -23,6 +23,14 @@ policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True, rich_
 app.add_typer(policy_app, name="policy")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
+ScopeName = Annotated[
+    str, typer.Option("--scope", help="analyst:NAME, group:NAME, purpose:NAME or dataset", metavar="SCOPE")
+]
+Block = Annotated[str, typer.Option(help="2026-01, all (tables without months), or * for each block")]
+CapEpsilon = Annotated[float, typer.Option("--epsilon", help="most epsilon, per block")]
+CapDelta = Annotated[float | None, typer.Option("--delta", help="most delta; default: that of the cap in force")]
+Reason = Annotated[str, typer.Option(help="why; it stands in the ledger")]
+Actor = Annotated[str, typer.Option(help="who decided; it stands in the ledger")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 
 INTERRUPTED = 130
@@ -99,10 +107,14 @@ def ingest(
 @app.command()
 def tables(folder: Folder, *, json: Json = False) -> None:
     """List tables and columns that queries can name."""
+    from dpquery.cli.output import note
     from dpquery.cli.tables import show_tables
     from dpquery.stewardship import steward
 
-    show_tables(steward(folder).tables(), json=json)
+    door = steward(folder)
+    show_tables(door.tables(), json=json)
+    for text in door.edited_budgets():
+        note(f"note: {text}")
 
 
 @app.command()
@@ -158,6 +170,57 @@ def budget(
 
 
 @app.command()
+def grant(
+    folder: Folder,
+    *,
+    scope: ScopeName,
+    epsilon: CapEpsilon,
+    delta: CapDelta = None,
+    block: Block = "*",
+    reason: Reason,
+    actor: Actor,
+    json: Json = False,
+) -> None:
+    """Set a cap from here on, higher or lower, up to the scope's ceiling."""
+    from dpquery.cli.decisions import show_decision
+    from dpquery.stewardship import steward
+
+    done = steward(folder).grant(scope, epsilon, delta, block=block, reason=reason, actor=actor)
+    show_decision(done, json=json)
+
+
+@app.command("raise")
+def raise_(
+    folder: Folder,
+    *,
+    scope: ScopeName,
+    epsilon: CapEpsilon,
+    delta: CapDelta = None,
+    block: Block = "*",
+    reason: Reason,
+    actor: Actor,
+    json: Json = False,
+) -> None:
+    """Set a higher cap; refused if it is not above the one in force."""
+    from dpquery.cli.decisions import show_decision
+    from dpquery.stewardship import steward
+
+    done = steward(folder).raise_cap(scope, epsilon, delta, block=block, reason=reason, actor=actor)
+    show_decision(done, json=json)
+
+
+@app.command()
+def close(
+    folder: Folder, *, scope: ScopeName, block: Block = "*", reason: Reason, actor: Actor, json: Json = False
+) -> None:
+    """Stop spending by a scope; a later grant opens it again."""
+    from dpquery.cli.decisions import show_decision
+    from dpquery.stewardship import steward
+
+    show_decision(steward(folder).close(scope, block=block, reason=reason, actor=actor), json=json)
+
+
+@app.command()
 def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="an error code, such as DPQ-102")]) -> None:
     """Explain an error code."""
     from dpquery.catalogue import CATALOGUE
@@ -179,6 +242,7 @@ def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the 
 
     policy = check_policy(file)
     note(f"{file}: {policy.dataset}, version {policy.version}: {len(policy.tables)} tables, no faults")
+    note("note: the policy's budgets are the first grants of a new store; caps are changed with grant and raise")
 
 
 @policy_app.command("schema")

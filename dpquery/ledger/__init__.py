@@ -2,9 +2,17 @@
 
 from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
 from dpquery.ledger.entries import EACH_BLOCK, Entry
-from dpquery.ledger.grants import Grant
+from dpquery.ledger.grants import Caps, Grant
 from dpquery.ledger.ledger import Ledger
-from dpquery.ledger.refusals import CapAboveCeiling, NoBudget, OverBudget, RequestIdTaken, RequestSpent, ScopeLeft
+from dpquery.ledger.refusals import (
+    CapAboveCeiling,
+    CapNotRaised,
+    NoBudget,
+    OverBudget,
+    RequestIdTaken,
+    RequestSpent,
+    ScopeLeft,
+)
 from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, StoredRelease
 from dpquery.ledger.scopes import Pair, Scope
 from dpquery.ledger.steward_key import make_steward_key
@@ -13,6 +21,8 @@ from dpquery.ledger.verification import Verification
 __all__ = [
     "EACH_BLOCK",
     "CapAboveCeiling",
+    "CapNotRaised",
+    "Caps",
     "ChargeRequest",
     "Charged",
     "ChargedPair",

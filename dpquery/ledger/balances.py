@@ -70,14 +70,14 @@ class Lifetime:
 
 def standings(connection: Connection, pairs: Sequence[Pair]) -> tuple[Standing, ...]:
     """Where `pairs` stand, in their order."""
-    caps = _caps(connection)
+    caps = read_caps(connection)
     spent = read_balances(connection, pairs)
     return tuple(Standing(s, b, caps.cap(s, b), spent[s, b], _state(caps, (s, b))) for s, b in pairs)
 
 
 def scope_balances(connection: Connection) -> tuple[ScopeBalance, ...]:
     """Every scope and block with spending or a grant that names it, in order."""
-    caps = _caps(connection)
+    caps = read_caps(connection)
     spent = read_balances(connection, None)
     counts, last = _counts(connection)
     pairs = sorted(set(spent) | caps.named_blocks(), key=pair_key)
@@ -103,7 +103,8 @@ def lifetimes(connection: Connection) -> tuple[Lifetime, ...]:
     return tuple(Lifetime(scope, total[scope]) for scope in sorted(total, key=str))
 
 
-def _caps(connection: Connection) -> Caps:
+def read_caps(connection: Connection) -> Caps:
+    """The fold of all grants and closes."""
     caps = Caps()
     for entry in decisions(connection):
         body = decode(entry)

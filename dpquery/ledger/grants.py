@@ -85,6 +85,15 @@ class Caps:
         """The cap that first applied there: the limit of the privacy filter, which no later grant exceeds."""
         return next((cap for _, name, cap in self._grants.get(scope, ()) if name in {block, EACH_BLOCK}), None)
 
+    def granted(self, scope: Scope, block: str) -> tuple[Cap, ...]:
+        """The caps of all grants that name `block` (`*`: each), the first one first."""
+        return tuple(cap for _, name, cap in self._grants.get(scope, ()) if name == block)
+
+    def blocks_of(self, scope: Scope) -> frozenset[str]:
+        """Blocks that a grant or close of the scope names."""
+        named = {name for _, name, _ in self._grants.get(scope, ())} | {name for _, name in self._closes.get(scope, ())}
+        return frozenset(named - {EACH_BLOCK})
+
     def named_blocks(self) -> frozenset[tuple[Scope, str]]:
         """Scopes and blocks that a grant names."""
         return frozenset(

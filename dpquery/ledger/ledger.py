@@ -20,7 +20,7 @@ from dpquery.ledger.fold import Fold, broken_chain, check_format
 from dpquery.ledger.grants import check_decision, signed_text
 from dpquery.ledger.migrations import is_current, migrate
 from dpquery.ledger.postgres import PostgresDatabase, checked_url, create_tables
-from dpquery.ledger.refusals import CapAboveCeiling
+from dpquery.ledger.refusals import CapAboveCeiling, CapNotRaised
 from dpquery.ledger.rows import append, entries_after, entries_page, entry_at, read_head
 from dpquery.ledger.spending import Writing
 from dpquery.ledger.sqlite import SQLiteFile, check_file, create_file
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
     from dpquery.ledger.database import Backend
     from dpquery.ledger.entries import Entry, Kind
-    from dpquery.ledger.grants import Grant
+    from dpquery.ledger.grants import Caps, Grant
     from dpquery.ledger.requests import Charged, ChargeRequest, StoredRelease
     from dpquery.ledger.scopes import Pair, Scope
 
@@ -210,6 +210,11 @@ class Ledger:
         found = self.standing(pairs)
         return {(s.scope, s.block): None if s.cap is None else (s.cap, s.spent) for s in found}
 
+    def caps(self) -> Caps:
+        """Every grant and close so far: caps in force, ceilings, what is closed."""
+        with self._database.reading() as connection:
+            return balances.read_caps(connection)
+
     def balances(self) -> tuple[ScopeBalance, ...]:
         """Every scope and block that a grant names or that has spent, with counts; the steward's. Reads all entries."""
         with self._database.reading() as connection:
@@ -252,18 +257,26 @@ class Ledger:
         """
         return self._decide(steward_key, grant.body())
 
+    def raise_cap(self, grant: Grant, *, steward_key: Path) -> Entry:
+        """A grant that is above the cap in force in the block it names; CapNotRaised (DPQ-207) if it is not."""
+        return self._decide(steward_key, grant.body(), raises=True)
+
     def close_scope(self, scope: Scope, block: str, *, reason: str, actor: str, steward_key: Path) -> Entry:
         """Stop spending by `scope` in `block` (`*`: each), signed. A later grant opens it again."""
         check_decision(block, reason, actor)
         return self._decide(steward_key, CloseBody(scope, block, reason, actor))
 
-    def _decide(self, steward_key: Path, body: GrantBody | CloseBody) -> Entry:
+    def _decide(self, steward_key: Path, body: GrantBody | CloseBody, *, raises: bool = False) -> Entry:
         key = read_steward_key(steward_key)
         if public_text(key) != self.steward:
             raise LedgerError(
                 "DPQ-808", f"{steward_key} is not the key of this ledger's steward", fix="use the key that init made"
             )
         with self._writing() as writing:
+            if raises and isinstance(body, GrantBody):
+                in_force = writing.fold.caps.cap(body.scope, body.block)
+                if in_force is None or not body.cap.is_above(in_force):
+                    raise CapNotRaised(body.scope, body.block, in_force)
             return _decide(writing.connection, writing.fold, key, writing.at, body)
 
     @contextmanager

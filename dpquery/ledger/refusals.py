@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dpquery.accounting import (
+    ATTO_DIGITS,
     NANO_DIGITS,
     PICO_DIGITS,
     Filters,
@@ -119,9 +120,29 @@ class CapAboveCeiling(BudgetRefused):
         self.ceiling = ceiling
         super().__init__(
             "DPQ-206",
-            f"the ceiling of {scope} in block {block} was fixed at epsilon {exact_text(ceiling.epsilon, NANO_DIGITS)}",
-            fix="grant no more than the ceiling",
+            f"the ceiling of {scope} in block {block} was fixed by its first grant at {_amounts(ceiling)}",
+            fix="grant no more than the ceiling; it cannot be moved",
         )
+
+
+class CapNotRaised(BudgetRefused):
+    """DPQ-207. A raise gives more than the cap in force, and takes nothing away."""
+
+    def __init__(self, scope: Scope, block: str, in_force: Cap | None) -> None:
+        self.in_force = in_force
+        there = f"{scope} in block {block}"
+        if in_force is None:
+            super().__init__("DPQ-207", f"{there} has no cap to be raised", fix="dpquery grant gives it one")
+            return
+        super().__init__(
+            "DPQ-207",
+            f"the cap of {there} is {_amounts(in_force)}, and a raise must go above it",
+            fix="more epsilon or delta, and less of neither; dpquery grant sets any cap",
+        )
+
+
+def _amounts(cap: Cap) -> str:
+    return f"epsilon {exact_text(cap.epsilon, NANO_DIGITS)} and delta {exact_text(cap.delta, ATTO_DIGITS)}"
 
 
 def obstacles(caps: Caps, spent: Mapping[Pair, Loss], pairs: Iterable[Pair], loss: Loss) -> tuple[Obstacle, ...]:

@@ -355,6 +355,15 @@ class Analyst(_Section):
 class Budget(_Section):
     epsilon: Epsilon = Field(description="most epsilon, per block")
     delta: Delta = Field(0.0, description="most delta, per block; split once into selection and conversion")
+    ceiling: Epsilon | None = Field(
+        None, description="most epsilon that later grants may reach; fixed by `init`; default: epsilon"
+    )
+
+    @model_validator(mode="after")
+    def _ceiling_is_above(self) -> Self:
+        if self.ceiling is not None and self.ceiling < self.epsilon:
+            raise fault("the ceiling is below epsilon", f"ceiling = {self.epsilon:g}, or more")
+        return self
 
 
 class Budgets(_Section):
