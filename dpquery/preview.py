@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.asking import pricing
 from dpquery.asking.charging import charge_request, paid_release, versions_of
+from dpquery.asking.older import newest_paid, stored_text
 from dpquery.describe import (
     bounding_in_words,
     caveats,
@@ -51,6 +52,8 @@ class Preview:
     """Of the intervals whose expected reach is told."""
     chosen: tuple[ChosenBounds, ...] = ()
     """Value bounds that are stored for it."""
+    stored: str | None = None
+    """What is told of a stored answer that is free, but of earlier data."""
     first: tuple[PrivacyPlan, ...] = ()
     """Releases that will choose its value bounds, and are paid before it; until then its error is unknown."""
 
@@ -76,7 +79,7 @@ class Preview:
             notice=self.notice,
             ledger=None,
             versions=versions_in_use(),
-            warnings=self.warnings,
+            warnings=(*self.warnings, *(() if self.stored is None else (self.stored,))),
         )
 
     def _cost(self) -> Cost:
@@ -126,6 +129,8 @@ class Preview:
             found.append(("note", "Gaussian noise closes the pure filter of every scope it is charged to"))
         if self.repeat:
             found.append(("repeat", "asked before: the stored answer is free"))
+        if self.stored is not None:
+            found.append(("stored", self.stored))
         if self.left is not None:
             found.append(("left", f"epsilon {self.left.epsilon:g} now; about {self.left.more_like_this:,} like this"))
         found += [("note", warning) for warning in self.warnings]
@@ -139,6 +144,11 @@ class Preview:
 def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] = ()) -> Preview:
     """The preview of one plan of a query, with the releases that are paid before it."""
     session, versions = query.session, versions_of(query.session)
+    repeat, older = False, None
+    if not first:  # what an answer's question is depends on its bounds: while these are unknown, none is stored
+        request = charge_request(query, plan, versions, None)
+        repeat = paid_release(session.ledger, request) is not None
+        older = None if repeat else newest_paid(session.ledger.find_versions(request.unversioned), request)
     return Preview(
         plan,
         query.table,
@@ -146,8 +156,8 @@ def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] =
         pricing.left(session, plan),
         session.purpose,
         session.store.policy.purposes[session.purpose].notice,
-        # What an answer's question is depends on its bounds: while these are unknown, none is stored.
-        repeat=not first and paid_release(session.ledger, charge_request(query, plan, versions, None)) is not None,
+        repeat=repeat,
+        stored=None if older is None else stored_text(older),
         warnings=(*caveats(plan, query.table), *map(str, query.chosen)),
         confidence=query.terms.confidence,
         chosen=query.chosen,

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dpquery import describe, record
-from dpquery.asking import pricing
+from dpquery.asking import older, pricing
 from dpquery.asking.chosen_bounds import with_bounds_release
 from dpquery.budget import over_budget
 from dpquery.documents import LedgerEntry, ScopeCharge
 from dpquery.engines.stored import stored_rows
-from dpquery.errors import DpqueryError, ensure
+from dpquery.errors import DpqueryError, UsageError, ensure
 from dpquery.ledger import ChargeRequest, OverBudget, RequestIdTaken
 from dpquery.measuring import measured
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
 from dpquery.postprocessing.answer import answer
-from dpquery.privacy.question import Versions, canonical_plan, question
+from dpquery.privacy.question import Versions, canonical_plan, question, unversioned
 from dpquery.release import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from dpquery.accounting import Loss
+    from dpquery.asking.older import AsOf
     from dpquery.asking.query import Query
-    from dpquery.ledger import Charged, Ledger, Scope, StoredRelease
+    from dpquery.ledger import Charged, Ledger, StoredRelease
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.session import Session
 
@@ -43,13 +44,29 @@ def versions_of(session: Session) -> Versions:
     return Versions(store.data_version, store.policy.version, CONSENT_VERSION, policy)
 
 
-def charge_request(query: Query, plan: PrivacyPlan, versions: Versions, request_id: str | None) -> ChargeRequest:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A plan with what the ledger is to be asked for it."""
+
+    plan: PrivacyPlan
+    versions: Versions
+    """What it is asked of: the store as it is now, or as it was for a stored answer."""
+    request: ChargeRequest
+    stored: StoredRelease | None
+    """What is to be handed out instead of a new answer."""
+
+
+def charge_request(
+    query: Query, plan: PrivacyPlan, versions: Versions, request_id: str | None, as_of: AsOf | None = None
+) -> ChargeRequest:
     """What the ledger is asked to charge for a plan of the query."""
     ensure(not query.logical.chooses_bounds, "bounds are chosen before an answer is charged")
     session = query.session
     return ChargeRequest(
         request_id=request_id,
         question=question(plan, versions, session.purpose),
+        unversioned=unversioned(plan, versions, session.purpose),
+        as_of="" if as_of is None else str(as_of),
         asker=session.analyst,
         purpose=session.purpose,
         charges=pricing.scopes_of(session, plan),
@@ -64,6 +81,7 @@ def charge_request(query: Query, plan: PrivacyPlan, versions: Versions, request_
             "data_version": versions.data,
             "policy_version": versions.policy,
             "consent_version": versions.consent,
+            "policy": versions.policy_digest,
             "notice": session.store.policy.purposes[session.purpose].notice,
         },
     )
@@ -72,25 +90,30 @@ def charge_request(query: Query, plan: PrivacyPlan, versions: Versions, request_
 def paid_release(ledger: Ledger, request: ChargeRequest) -> StoredRelease | None:
     """The stored answer to the request, if this asker has paid for it."""
     stored = ledger.find_for(request)
-    return None if stored is None or stored.owed(_own(request)) else stored
+    return None if stored is None or stored.owed(older.own_pairs(request)) else stored
 
 
 def released(
-    query: Query, nano: int, *, within: float | None = None, fresh: bool = False, request_id: str | None = None
+    query: Query,
+    nano: int,
+    *,
+    within: float | None = None,
+    fresh: bool = False,
+    request_id: str | None = None,
+    as_of: AsOf | None = None,
 ) -> Release:
     """Charge `nano` nano-epsilon, then answer; or hand out the stored answer to the same question for free.
 
-    BudgetRefused, before any row is read, if a budget does not allow it, or allows no mechanism that reaches `within`.
+    With `as_of` a stored one or none. BudgetRefused, before any row is read, if a budget does not allow it, or allows
+    no mechanism that reaches `within`.
     """
     session, ledger = query.session, query.session.ledger
-    versions = versions_of(session)
-    plan = _retried(query, nano, versions, request_id) or pricing.affordable(query, nano)
+    asking = _retried(query, nano, request_id, as_of)
+    if asking is None and as_of is not None:
+        asking = _older(query, nano, request_id, as_of)
+    asking = asking or _asked_now(query, nano, fresh=fresh, request_id=request_id)
+    plan, versions, request, stored = asking.plan, asking.versions, asking.request, asking.stored
     pricing.check_reach(query, plan, within)
-    request = charge_request(query, plan, versions, request_id)
-    stored = None if fresh else ledger.find_for(request)
-    if stored is not None and stored.owed(_own(request)) and not _no_dearer(stored.loss, request.loss):
-        # Another analyst's answer, made at a price that this one was not asked for: a new answer, at the asked one.
-        stored = None
     try:
         charged = ledger.charge(request) if stored is None else ledger.adopt(request, stored)
     except OverBudget as refused:
@@ -100,7 +123,7 @@ def released(
             kept, noisy = record.unpack(charged.payload, plan)
             return _release(query, kept, noisy, versions, charged, status="repeated")
         try:
-            rows = stored_rows(session.store, session.catalog, plan)
+            rows = stored_rows(session.store, session.catalog, plan, versions.data)
             payload = ledger.record(charged, record.pack(*measured(plan, rows)))
         except BaseException:
             ledger.fail(charged)
@@ -120,33 +143,62 @@ def _after(charged: Charged, price: float) -> Iterator[None]:
         raise
 
 
-def _retried(query: Query, nano: int, versions: Versions, request_id: str | None) -> PrivacyPlan | None:
-    """The plan that an earlier request with this id was charged for, whatever the budgets admit by now."""
-    if request_id is None:
+def data_version_of(session: Session, release: str) -> int:
+    """The data version that a release which this analyst has paid for is of. UsageError if there is none."""
+    found = session.ledger.find_named(session.analyst, release)
+    if found is None:
+        raise UsageError("DPQ-002", f"{release} is no stored answer of yours", fix=older.EXAMPLE)
+    return int(found.plan["data_version"])
+
+
+def _asked_now(query: Query, nano: int, *, fresh: bool, request_id: str | None) -> Asking:
+    """The question of the store as it is now."""
+    versions = versions_of(query.session)
+    plan = pricing.affordable(query, nano)
+    request = charge_request(query, plan, versions, request_id)
+    stored = None if fresh else query.session.ledger.find_for(request)
+    if stored is not None and stored.owed(older.own_pairs(request)) and not older.no_dearer(stored.loss, request.loss):
+        # Another analyst's answer, made at a price that this one was not asked for: a new answer, at the asked one.
+        stored = None
+    return Asking(plan, versions, request, stored)
+
+
+def _older(query: Query, nano: int, request_id: str | None, as_of: AsOf) -> Asking:
+    """The question of the store as it was for the stored answer that `as_of` names. UsageError if there is none."""
+    now = versions_of(query.session)
+    plans = pricing.calibrated(query, nano)
+    stored = older.named(
+        query.session.ledger.find_versions(unversioned(plans[0], now, query.session.purpose)),
+        charge_request(query, plans[0], now, None),
+        tuple(plan.loss for plan in plans),
+        as_of,
+    )
+    versions = _charged_versions(now, stored.plan)
+    plan = verify(plans[0])
+    return Asking(plan, versions, charge_request(query, plan, versions, request_id, as_of), stored)
+
+
+def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None) -> Asking | None:
+    """What an earlier request with this id was charged for, whatever budgets admit and rows have come by now.
+
+    It is the same request if it is the same question under the same policy, at the same price: its own versions of
+    data and consent are those it was charged for. RequestIdTaken (DPQ-203) if it is another one.
+    """
+    session = query.session
+    charged = None if request_id is None else session.ledger.find_request(session.analyst, request_id)
+    if charged is None:
         return None
-    plans, ledger = pricing.calibrated(query, nano), query.session.ledger
-    free = [plan for plan in plans if not _taken(ledger, charge_request(query, plan, versions, request_id))]
-    return verify(free[0]) if free and len(free) < len(plans) else None
+    versions = _charged_versions(versions_of(session), charged)
+    for plan in pricing.calibrated(query, nano):
+        request = charge_request(query, plan, versions, request_id, as_of)
+        with suppress(RequestIdTaken):
+            return Asking(verify(plan), versions, request, session.ledger.find_for(request))
+    raise RequestIdTaken
 
 
-def _taken(ledger: Ledger, request: ChargeRequest) -> bool:
-    """Whether the request's id belongs to another request."""
-    try:
-        ledger.find_for(request)
-    except RequestIdTaken:
-        return True
-    return False
-
-
-def _own(request: ChargeRequest) -> tuple[tuple[Scope, str], ...]:
-    """The asker's own scope in each block."""
-    return tuple(pair for pair in request.charges if pair[0].kind == "analyst")
-
-
-def _no_dearer(price: Loss, asked: Loss) -> bool:
-    """Whether a stored price is within the asked one in every amount; None is infinite."""
-    pairs = ((price.epsilon, asked.epsilon), (price.rho, asked.rho), (price.delta, asked.delta))
-    return all(most is None or (paid is not None and paid <= most) for paid, most in pairs)
+def _charged_versions(now: Versions, charged: Mapping[str, Any]) -> Versions:
+    """The versions that a charge names, under the policy of today: a charge under another one is another question."""
+    return replace(now, data=int(charged["data_version"]), consent=int(charged["consent_version"]))
 
 
 def _release(
@@ -159,6 +211,7 @@ def _release(
     status: str,
 ) -> Release:
     session = query.session
+    now = versions_of(session)
     pairs = [ScopeCharge(scope=str(c.scope), block=c.block, new=c.new) for c in charged.charges]
     ensure(bool(pairs), "a release names the scopes it was charged to")
     return Release(
@@ -174,6 +227,6 @@ def _release(
         notice=session.store.policy.purposes[session.purpose].notice,
         ledger=LedgerEntry(entry=charged.entry, at=charged.at),
         versions=describe.versions_in_use(),
-        warnings=(*describe.caveats(plan, query.table), *map(str, query.chosen)),
+        warnings=(*older.outdated(versions, now), *describe.caveats(plan, query.table), *map(str, query.chosen)),
         chosen=query.chosen,
     )

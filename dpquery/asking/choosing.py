@@ -19,32 +19,39 @@ from dpquery.privacy.calibrate import NANO
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dpquery.asking.older import AsOf
     from dpquery.asking.query import Query
     from dpquery.plan.expressions import Expression
     from dpquery.preview import Preview
     from dpquery.release import Release
 
 
-def released(query: Query, nano: int, *, fresh: bool, request_id: str | None) -> Release:
+def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as_of: AsOf | None = None) -> Release:
     """Two charges: bounds first, unless they are stored, then the answer under them.
 
     Both are looked for in the budgets before the first is made. If this process ends between them, the bounds are
-    charged and stored, and the same request id, or the same question, goes on from there.
+    charged and stored, and the same request id, or the same question, goes on from there. With `as_of` both are stored
+    ones: of a release that it names, the bounds as of the same data.
     """
     each, rest = _shares(query, nano)
     queries = _bounds_queries(query)
-    unpaid = [first for first in queries.values() if _stored_bounds(first, each) is None]
-    _check_room(query, unpaid, each, rest)
+    ids = [None if request_id is None else digest(["bounds/1", request_id, place]) for place in range(len(queries))]
+    bounds_as_of = as_of
+    if isinstance(as_of, str):
+        bounds_as_of = charging.data_version_of(query.session, as_of)
+    if as_of is None:
+        asked = zip(queries.values(), ids, strict=True)
+        _check_room(query, [first for first, own_id in asked if not _bounds_paid(first, each, own_id)], each, rest)
     releases: dict[Expression, BoundsRelease] = {}
     paid = 0.0
     try:
-        for position, (argument, first) in enumerate(queries.items()):
-            own_id = None if request_id is None else digest(["bounds/1", request_id, position])
-            release = charging.released(first, each, request_id=own_id)
+        for (argument, first), own_id in zip(queries.items(), ids, strict=True):
+            release = charging.released(first, each, request_id=own_id, as_of=bounds_as_of)
             paid += release.cost.epsilon if any(pair.new for pair in release.cost.charged) else 0.0
             bins = noisy_bins(release.plan, release.answer.noisy)
             releases[argument] = BoundsRelease(bins, release.release_id, new=release.status == "released")
-        return charging.released(_decided(query, releases), rest, fresh=fresh, request_id=request_id)
+        decided_query = _decided(query, releases)
+        return charging.released(decided_query, rest, fresh=fresh, request_id=request_id, as_of=as_of)
     except DpqueryError as error:
         if error.spent is not None:
             error.spent += paid  # what was charged for bounds stands too
@@ -97,7 +104,14 @@ def _stored_bounds(first: Query, nano: int) -> BoundsRelease | None:
     stored = charging.paid_release(first.session.ledger, request)
     if stored is None:
         return None
-    return BoundsRelease(noisy_bins(*record.unpack(stored.payload, plan)), stored.release, new=False)
+    payload = first.session.ledger.payload_of(stored)
+    return BoundsRelease(noisy_bins(*record.unpack(payload, plan)), stored.release, new=False)
+
+
+def _bounds_paid(first: Query, nano: int, request_id: str | None) -> bool:
+    """Whether the release that chooses bounds is there for free: by its request, or by its question."""
+    known = request_id is not None and first.session.ledger.find_request(first.session.analyst, request_id) is not None
+    return known or _stored_bounds(first, nano) is not None
 
 
 def _check_room(query: Query, first: Sequence[Query], each: int, rest: int) -> None:

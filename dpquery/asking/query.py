@@ -10,6 +10,7 @@ from dpquery import arguments, describe
 from dpquery.asking import charging, choosing, pricing
 from dpquery.asking.alternatives import alternatives
 from dpquery.asking.bounding_loss import BoundingLoss, Candidate
+from dpquery.asking.older import checked_as_of
 from dpquery.asking.terms import Terms
 from dpquery.errors import UsageError
 from dpquery.faces.prices import Prices
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dpquery.asking.chosen_bounds import ChosenBounds
+    from dpquery.asking.older import AsOf
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.expressions import Value
     from dpquery.plan.query import LogicalPlan
@@ -75,6 +77,7 @@ class Query:
 
         Of several epsilons: all of them in one table, with alternatives that are cheaper.
         """
+        self.session.refresh()
         if isinstance(epsilon, Sequence) and not isinstance(epsilon, str):
             return self._prices(epsilon, within)
         return self._preview(epsilon, within)
@@ -122,20 +125,25 @@ class Query:
         within: float | None = None,
         fresh: bool = False,
         request_id: str | None = None,
+        as_of: AsOf | None = None,
     ) -> Release:
         """Charge the ledger, then answer; or hand out the stored answer to the same question for free.
 
         `epsilon`: privacy loss of this release; if None that of OPTIONS, of SET dp.epsilon, or the policy's default.
         `within`: instead, the least epsilon whose expected intervals reach at most that far. `fresh`: pay for an
-        independent answer. `request_id`: a retry with the same id never pays twice. Raises BudgetRefused, before any
-        row is read, if a budget does not allow it.
+        independent answer. `request_id`: a retry with the same id never pays twice. `as_of`: a stored answer of
+        earlier data, by data version, date, or the release's name. Raises BudgetRefused, before any row is
+        read, if a budget does not allow it; UsageError where `as_of` names no stored answer.
         """
         fresh, request_id = _checked(fresh, request_id)
+        as_of = None if as_of is None else checked_as_of(as_of)
+        if fresh and as_of is not None:
+            raise UsageError("DPQ-002", "a fresh answer is of the data of today", fix="give fresh or as_of, not both")
         self.session.refresh()
         nano, within = pricing.asked_price(self, epsilon, within)
         if self.logical.chooses_bounds:
-            return choosing.released(self, nano, fresh=fresh, request_id=request_id)
-        return charging.released(self, nano, within=within, fresh=fresh, request_id=request_id)
+            return choosing.released(self, nano, fresh=fresh, request_id=request_id, as_of=as_of)
+        return charging.released(self, nano, within=within, fresh=fresh, request_id=request_id, as_of=as_of)
 
     def bounding_loss(
         self,
@@ -171,6 +179,7 @@ class Query:
 
     def preview_bounding_loss(self, epsilon: float | None = None) -> Preview:
         """The price of `bounding_loss`, and the error of the counts that it is read off. Free."""
+        self.session.refresh()
         counting = replace(self, logical=loss_request(self.logical).logical)
         return preview_of(counting, pricing.affordable(counting, pricing.bounding_loss_nano(self, epsilon)))
 

@@ -140,6 +140,10 @@ def query(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="price and expected error; spends nothing")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="pay for an independent answer")] = False,
     request_id: Annotated[str | None, typer.Option(help="a retry with the same id never pays twice")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="a stored answer of earlier data: its data version, date or release"),
+    ] = None,
     bounding_loss: Annotated[
         bool, typer.Option("--bounding-loss", help="instead of the answer: the share of its rows that bounds leave out")
     ] = False,
@@ -150,7 +154,7 @@ def query(
     given = tuple(param or ())
     prices = epsilons(epsilon or ())
     asked = Asked(
-        sql, file, analyst, purpose, prices, within, given, json, csv, dry_run, fresh, request_id, bounding_loss
+        sql, file, analyst, purpose, prices, within, given, json, csv, dry_run, fresh, request_id, as_of, bounding_loss
     )
     run_query(folder, asked)
 

@@ -43,6 +43,7 @@ class Asked:
     dry_run: bool
     fresh: bool
     request_id: str | None
+    as_of: str | None
     bounding_loss: bool
 
     @property
@@ -77,6 +78,8 @@ def run_query(folder: Path, asked: Asked) -> None:
             return
         if asked.bounding_loss and asked.within is not None:
             raise UsageError("DPQ-002", "a bounding loss is priced by its epsilon", fix="--epsilon 0.1")
+        if asked.as_of is not None and (asked.dry_run or asked.bounding_loss):
+            raise UsageError("DPQ-002", "--as-of hands out the answer to a query that was asked", fix="leave one out")
         if asked.dry_run:
             if several and (asked.within is not None or asked.bounding_loss):
                 other = "epsilon or within, not both" if asked.within is not None else "one epsilon"
@@ -90,7 +93,9 @@ def run_query(folder: Path, asked: Asked) -> None:
         if asked.bounding_loss:
             _print_loss(query.bounding_loss(asked.epsilon, fresh=asked.fresh, request_id=asked.request_id), asked)
             return
-        release = query.run(asked.epsilon, within=asked.within, fresh=asked.fresh, request_id=asked.request_id)
+        release = query.run(
+            asked.epsilon, within=asked.within, fresh=asked.fresh, request_id=asked.request_id, as_of=asked.as_of
+        )
     if asked.json:
         print(release.document().model_dump_json(by_alias=True))
     elif asked.csv:

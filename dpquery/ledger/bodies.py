@@ -76,6 +76,8 @@ class ChargeBody:
     asker: str
     purpose: str
     question: str
+    unversioned: str
+    """Digest of the question without the versions of data and consent; empty where none was given."""
     charges: tuple[Pair, ...]
     loss: Loss
     asked_epsilon: int | None
@@ -91,6 +93,7 @@ class ChargeBody:
             "asker": self.asker,
             "purpose": self.purpose,
             "question": self.question,
+            "unversioned": self.unversioned,
             "charges": _pairs_to_json(self.charges),
             "loss": loss_to_json(self.loss),
             "asked": {"epsilon": _amount(self.asked_epsilon), "rho": _amount(self.asked_rho)},
@@ -207,6 +210,7 @@ def _charge(raw: dict[str, Any]) -> ChargeBody:
         asker=raw["asker"],
         purpose=raw["purpose"],
         question=raw["question"],
+        unversioned=raw["unversioned"],
         charges=_pairs(raw["charges"]),
         loss=_loss(raw["loss"]),
         asked_epsilon=_finite(raw["asked"]["epsilon"]),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from dpquery.errors import broken
+from dpquery.errors import broken, ensure
 from dpquery.ledger.entries import release_name
 from dpquery.ledger.refusals import RequestIdTaken
-from dpquery.ledger.requests import StoredRelease
+from dpquery.ledger.requests import StoredRelease, request_key
 from dpquery.ledger.rows import entry_at, is_released, paid_pairs
-from dpquery.ledger.schema import charges, releases, requests
+from dpquery.ledger.schema import charges, entries, releases, requests
+from dpquery.ledger.scopes import Scope
 from dpquery.ledger.spending import charge_body, stored_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Connection
 
@@ -71,12 +72,52 @@ def find_for(connection: Connection, request: ChargeRequest) -> StoredRelease | 
     return find_release(connection, request.question, epsilon, rho, request.charges)
 
 
+def find_versions(connection: Connection, unversioned: str) -> tuple[StoredRelease, ...]:
+    """Every stored release of a question, whatever versions it was asked of; the newest first."""
+    ensure(unversioned != "", "older answers are found by a question")
+    found = (
+        select(charges.c.sequence)
+        .join(releases, releases.c.charge == charges.c.sequence)
+        .where(charges.c.unversioned == unversioned)
+        .order_by(charges.c.sequence.desc())
+    )
+    return tuple(_stored(connection, sequence) for sequence in connection.execute(found).scalars().all())
+
+
+def find_named(connection: Connection, analyst: str, release: str) -> StoredRelease | None:
+    """The stored release of that name, if the analyst's own scope has paid for it."""
+    digits = release.removeprefix("r-")
+    found = (
+        select(releases.c.charge)
+        .join(entries, entries.c.sequence == releases.c.charge)
+        .where(entries.c.hash.startswith(digits, autoescape=True))
+    )
+    own = Scope("analyst", analyst)
+    for charge in connection.execute(found).scalars().all():
+        stored = _stored(connection, charge)
+        if stored.release == release and any(scope == own for scope, _ in stored.charged):
+            return stored
+    return None
+
+
+def find_request(connection: Connection, asker: str, request_id: str) -> Mapping[str, Any] | None:
+    """The summary of the plan that an earlier request with this id was charged for; None if the id is new."""
+    found = select(requests.c.charge).where(requests.c.request == request_key(asker, request_id))
+    charge = connection.execute(found).scalar_one_or_none()
+    return None if charge is None else charge_body(entry_at(connection, charge)).plan
+
+
+def payload_of(connection: Connection, stored: StoredRelease) -> bytes:
+    """The bytes of a stored release."""
+    payload = stored_payload(connection, stored.sequence)
+    if payload is None:
+        broken("a stored release has its bytes")
+    return payload
+
+
 def _stored(connection: Connection, charge: int) -> StoredRelease:
     entry = entry_at(connection, charge)
     body = charge_body(entry)
-    payload = stored_payload(connection, charge)
-    if payload is None:
-        broken("a stored release has its bytes")
     return StoredRelease(
         sequence=charge,
         release=release_name(entry.hash),
@@ -87,5 +128,5 @@ def _stored(connection: Connection, charge: int) -> StoredRelease:
         asked_rho=body.asked_rho,
         loss=body.loss,
         charged=paid_pairs(connection, charge),
-        payload=payload,
+        plan=body.plan,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dpquery.errors import BudgetRefused, LedgerError, ensure
 from dpquery.ledger import balances, finding, spending
@@ -28,7 +28,7 @@ from dpquery.ledger.steward_key import public_text, read_steward_key
 from dpquery.ledger.verification import Verification, verify_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -131,6 +131,11 @@ class Ledger:
         """The steward's public key, hexadecimal."""
         return self._genesis.steward
 
+    @property
+    def identity(self) -> str:
+        """The random name that this ledger has from its first entry on."""
+        return self._genesis.ledger
+
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
@@ -199,6 +204,26 @@ class Ledger:
         """
         with self._database.reading() as connection:
             return finding.find_for(connection, request)
+
+    def find_versions(self, unversioned: str) -> tuple[StoredRelease, ...]:
+        """Every stored release of a question without its versions; the newest first."""
+        with self._file.reading() as connection:
+            return finding.find_versions(connection, unversioned)
+
+    def find_named(self, analyst: str, release: str) -> StoredRelease | None:
+        """The stored release of that name, if the analyst's own scope has paid for it."""
+        with self._file.reading() as connection:
+            return finding.find_named(connection, analyst, release)
+
+    def find_request(self, asker: str, request_id: str) -> Mapping[str, Any] | None:
+        """The summary of the plan that the asker's request with this id was charged for; None if the id is new."""
+        with self._file.reading() as connection:
+            return finding.find_request(connection, asker, request_id)
+
+    def payload_of(self, stored: StoredRelease) -> bytes:
+        """The bytes of a stored release. Who has not paid for it gets them from `adopt` only."""
+        with self._file.reading() as connection:
+            return finding.payload_of(connection, stored)
 
     def standing(self, pairs: Sequence[Pair]) -> tuple[Standing, ...]:
         """Cap and spending of `pairs`, in their order; quick. Show an analyst those of their own scope only."""

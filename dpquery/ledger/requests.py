@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpquery.errors import ensure
 from dpquery.ledger.bodies import loss_to_json
@@ -43,6 +43,10 @@ class ChargeRequest:
     if neither this nor `asked_rho` is given."""
     asked_rho: int | None = None
     """Likewise in pico."""
+    unversioned: str = ""
+    """Digest of the question without the versions of data and consent, by which older answers to it are found."""
+    as_of: str = ""
+    """Which older answer is asked for, in the asker's words; empty: the one of today."""
 
     def __post_init__(self) -> None:
         ensure(0 < len(self.charges) <= PAIRS_MAX, "a charge names its scopes")
@@ -70,17 +74,16 @@ class ChargeRequest:
 
     @property
     def request_key(self) -> str:
-        """Digest of asker and request id: ids are the asker's own, and what they contain is not stored. Empty: none."""
-        if self.request_id is None:
-            return ""
-        return _digest(["request/1", self.asker, self.request_id])
+        """Digest of the request's id, empty without one."""
+        return "" if self.request_id is None else request_key(self.asker, self.request_id)
 
     @property
     def fingerprint(self) -> str:
         """Digest of all that makes a retry the same request."""
         asked = [-1 if amount is None else amount for amount in (self.asked_epsilon, self.asked_rho)]
         pairs = [[str(scope), block] for scope, block in self.pairs]
-        return _digest(["fingerprint/1", self.question, self.purpose, pairs, loss_to_json(self.loss), asked])
+        amounts = loss_to_json(self.loss)
+        return _digest(["fingerprint/1", self.question, self.purpose, pairs, amounts, asked, self.as_of])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Charged:
     """Of the entry that charged the release."""
     release: str
     """Name of the release."""
+    charge: str
+    """`sha256:` and the hash of the entry that charged the release."""
     entry: str
     """`sha256:` and the hash of the entry that this request got (a charge, or a repeat)."""
     at: str
@@ -124,6 +129,7 @@ class StoredRelease:
     release: str
     entry: str
     at: str
+    """When it was charged."""
     question: str
     asked_epsilon: int | None
     asked_rho: int | None
@@ -131,11 +137,17 @@ class StoredRelease:
     """What a scope that has not paid for it yet will be charged."""
     charged: frozenset[Pair]
     """Who has paid for it."""
-    payload: bytes = field(repr=False)
+    plan: Mapping[str, Any] = field(hash=False)
+    """The summary of the plan that it was charged with, its versions among it."""
 
     def owed(self, charges: Collection[Pair]) -> tuple[Pair, ...]:
         """Those of `charges` that have not paid for this release."""
         return tuple(sorted((pair for pair in charges if pair not in self.charged), key=pair_key))
+
+
+def request_key(asker: str, request_id: str) -> str:
+    """Digest of a request's id: ids are the asker's own, and what they contain is not stored."""
+    return _digest(["request/1", asker, request_id])
 
 
 def _digest(value: Json) -> str:

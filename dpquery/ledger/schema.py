@@ -60,6 +60,7 @@ charges = Table(
     metadata,
     Column("sequence", _Whole, ForeignKey("entries.sequence"), primary_key=True, autoincrement=False),
     Column("question", Text, nullable=False),
+    Column("unversioned", Text, nullable=False),
     Column("asked_epsilon", _Whole),
     Column("asked_rho", _Whole),
     CheckConstraint("asked_epsilon >= 0", name="charges_asked_epsilon"),
@@ -67,6 +68,7 @@ charges = Table(
     sqlite_strict=True,
 )
 Index("charges_question", charges.c.question, charges.c.sequence)
+Index("charges_unversioned", charges.c.unversioned, charges.c.sequence)
 
 charged_pairs = Table(
     "charged_pairs",

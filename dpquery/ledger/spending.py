@@ -66,6 +66,7 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
         asker=request.asker,
         purpose=request.purpose,
         question=request.question,
+        unversioned=request.unversioned,
         charges=pairs,
         loss=request.loss,
         asked_epsilon=epsilon,
@@ -75,13 +76,20 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
         plan=request.body,
     )
     entry = writing.append("charge", body)
-    question = {"sequence": entry.sequence, "question": request.question, "asked_epsilon": epsilon, "asked_rho": rho}
+    question = {
+        "sequence": entry.sequence,
+        "question": request.question,
+        "unversioned": request.unversioned,
+        "asked_epsilon": epsilon,
+        "asked_rho": rho,
+    }
     writing.connection.execute(insert(charges), question)
     _spend(writing, entry.sequence, entry, pairs, request.loss)
     _remember(writing, request, entry.sequence, entry)
     return Charged(
         sequence=entry.sequence,
         release=release_name(entry.hash),
+        charge=entry.name,
         entry=entry.name,
         at=entry.at,
         charges=tuple(ChargedPair(scope, block, new=True) for scope, block in pairs),
@@ -128,6 +136,7 @@ def adopt(writing: Writing, request: ChargeRequest, stored: StoredRelease) -> Ch
     return Charged(
         sequence=stored.sequence,
         release=release_name(charged_by.hash),
+        charge=charged_by.name,
         entry=entry.name,
         at=entry.at,
         charges=tuple(ChargedPair(scope, block, new) for (scope, block), new in flagged),
@@ -183,6 +192,7 @@ def _asked_before(writing: Writing, request: ChargeRequest) -> Charged | BudgetR
     return Charged(
         sequence=row.charge,
         release=release_name(charged_by.hash),
+        charge=charged_by.name,
         entry=answered.name,
         at=answered.at,
         charges=tuple(ChargedPair(scope, block, new=False) for scope, block in request.pairs),

@@ -70,7 +70,7 @@ class _Tables:
         match body:
             case ChargeBody():
                 asked = (body.asked_epsilon, body.asked_rho)
-                self.charges[entry.sequence] = (body.question, *asked)
+                self.charges[entry.sequence] = (body.question, body.unversioned, *asked)
                 self.losses[entry.sequence] = body.loss
                 self._pay(entry, entry.sequence, body.charges)
                 self._request(entry, entry.sequence, body)

@@ -50,6 +50,12 @@ def question(plan: PrivacyPlan, versions: Versions, purpose: str) -> str:
     return digest(["question/1", canonical_plan(plan), canonical(versions), purpose])
 
 
+def unversioned(plan: PrivacyPlan, versions: Versions, purpose: str) -> str:
+    """Digest of the question under this policy, whatever data and consents it is asked of: older answers share it."""
+    policy = [versions.policy, versions.policy_digest]
+    return digest(["unversioned/1", canonical_plan(plan), policy, purpose])
+
+
 def measurement_id(measurement: Measurement) -> str:
     """Name under which a measurement is stored with its release."""
     return digest(["measurement/1", canonical(measurement)])
