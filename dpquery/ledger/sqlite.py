@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
     from dpquery.ledger.database import Failure
 
@@ -157,6 +158,12 @@ def _engine(opened: Callable[[], sqlite3.Connection]) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("dpquery_begin", "BEGIN"))
+
+    @event.listens_for(engine, "handle_error")
+    def _roll_back(context: ExceptionContext) -> None:
+        # On Ctrl-C, SQLAlchemy would drop the connection with its cursor open, and SQLite would keep the lock for as
+        # long as anybody holds the traceback, as notebooks do. A file is never disconnected: it is rolled back instead.
+        context.is_disconnect = False
 
     return engine
 

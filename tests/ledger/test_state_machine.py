@@ -1,12 +1,12 @@
-"""Random histories of one ledger against a few dictionaries."""
+"""Random histories of one ledger against a model, whose writers may die at any statement."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+from crashes import ENDINGS, Ending
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,157 +17,165 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from ledger_history import ASKERS, CAPS, Death, History, asked
+from ledger_model import differences
+from ledgers import STORES
 
-from dpquery.accounting import NOTHING, Cap, Loss, admits
-from dpquery.errors import BudgetRefused
-from dpquery.ledger import Charged, ChargeRequest, Grant, Ledger, Pair, Scope, make_steward_key
+from dpquery.accounting import NOTHING, Cap, Loss
+from dpquery.ledger import Charged, ChargeRequest, Scope
 
-DATASET, GROUP = Scope("dataset"), Scope("group", "g")
-ASKERS = {"ana": True, "ben": True, "cleo": False}
-"""Whether they are in the group."""
-CAPS = {
-    DATASET: Cap(60, 40, 10, 20, 60),
-    GROUP: Cap(25, 40, 10, 20, 30),
-    **{Scope("analyst", name): Cap(15, 40, 10, 20, 20) for name in ASKERS},
-}
-BLOCKS = (("a",), ("b",), ("a", "b"))
+POINTS_MIN, POINTS_MAX = 10, 40
+"""How many points an act has: one before and one after each statement, and COMMIT."""
 
 losses = st.builds(Loss, st.none() | st.integers(0, 9), st.integers(0, 9), st.integers(0, 2))
-questions = st.sampled_from(["q1", "q2", "q3"])
-askers = st.sampled_from(sorted(ASKERS))
-ids = st.none() | st.sampled_from(["r1", "r2"])
+blocks = st.sampled_from([("a",), ("b",), ("a", "b")])
+requests = st.builds(
+    asked,
+    st.sampled_from(sorted(ASKERS)),
+    st.sampled_from(["q1", "q2", "q3"]),
+    blocks,
+    losses,
+    st.none() | st.sampled_from(["r1", "r2"]),
+)
+deaths = st.none() | st.builds(Death, st.sampled_from(ENDINGS), st.integers(0, POINTS_MAX))
+either = st.integers(0, 1)
+"""Which of the two open ledgers acts."""
+scopes = st.sampled_from(sorted(CAPS, key=str))
+named_blocks = st.sampled_from(["*", "a", "b"])
 
 
-def pairs_of(asker: str, blocks: tuple[str, ...]) -> tuple[Pair, ...]:
-    scopes = [DATASET, Scope("analyst", asker), *([GROUP] if ASKERS[asker] else [])]
-    return tuple((scope, block) for scope in scopes for block in blocks)
+def scaled(cap: Cap, tenths: int) -> Cap:
+    return Cap(cap.epsilon * tenths // 10, cap.delta, cap.delta_selection, cap.delta_conversion, cap.rho * tenths // 10)
 
 
 class LedgerAgainstModel(RuleBasedStateMachine):
+    store = STORES[0]
+    history: History | None = None
+
+    @property
+    def now(self) -> History:
+        assert self.history is not None
+        return self.history
+
     @initialize()
     def create(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        key = self.folder / "key"
-        make_steward_key(key)
-        grants = [Grant(scope, "*", cap, "test", "steward") for scope, cap in CAPS.items()]
-        self.ledger = Ledger.create(self.folder / "l.sqlite", dataset="d", steward_key=key, grants=grants)
-        self.spent: dict[Pair, Loss] = {}
-        self.paid: dict[int, set[Pair]] = {}
-        self.price: dict[int, Loss] = {}
-        self.by_id: dict[tuple[str, str], tuple[str, int]] = {}
-        self.stored: dict[int, bytes] = {}
-        self.failed: dict[int, int] = {}
-        self.open: list[Charged] = []
+        self.history = History(self.store)
 
-    def fits(self, pairs: tuple[Pair, ...], loss: Loss) -> bool:
-        return all(admits(CAPS[pair[0]], self.spent.get(pair, NOTHING), loss) for pair in pairs)
+    @rule(which=either, request=requests, death=deaths)
+    def charge(self, which: int, request: ChargeRequest, death: Death | None) -> None:
+        self.now.charge(which, request, death)
 
-    def pay(self, pairs: tuple[Pair, ...], loss: Loss) -> None:
-        for pair in pairs:
-            self.spent[pair] = self.spent.get(pair, NOTHING) + loss
+    @precondition(lambda self: self.history.open)
+    @rule(which=either, data=st.data(), payload=st.binary(max_size=5), death=deaths)
+    def record(self, which: int, data: st.DataObject, payload: bytes, death: Death | None) -> None:
+        self.now.record(which, self._taken(data), payload, death)
 
-    def charged_or_refused(self, asked: ChargeRequest) -> Charged | str:
-        try:
-            return self.ledger.charge(asked)
-        except BudgetRefused as error:
-            return error.code
+    @precondition(lambda self: self.history.open)
+    @rule(which=either, data=st.data(), death=deaths)
+    def fail(self, which: int, data: st.DataObject, death: Death | None) -> None:
+        self.now.fail(which, self._taken(data), death)
 
-    @rule(asker=askers, question=questions, blocks=st.sampled_from(BLOCKS), loss=losses, request_id=ids)
-    def charge(self, asker: str, question: str, blocks: tuple[str, ...], loss: Loss, request_id: str | None) -> None:
-        asked = ChargeRequest(request_id, question, asker, "p", pairs_of(asker, blocks), loss)
-        known = None if request_id is None else self.by_id.get((asker, request_id))
-        charged = self.charged_or_refused(asked)
-        if isinstance(charged, str):
-            if known is None:
-                assert charged == "DPQ-201"
-                assert not self.fits(asked.pairs, loss)
-            else:
-                assert charged == ("DPQ-205" if known[0] == asked.fingerprint else "DPQ-203")
-            return
-        if known is not None:
-            assert known == (asked.fingerprint, charged.sequence)
-            assert not charged.fresh
-            assert charged.payload == self.stored.get(charged.sequence)
-        else:
-            assert charged.fresh
-            assert self.fits(asked.pairs, loss)
-            self.pay(asked.pairs, loss)
-            self.paid[charged.sequence] = set(asked.pairs)
-            self.price[charged.sequence] = loss
-            if request_id is not None:
-                self.by_id[asker, request_id] = (asked.fingerprint, charged.sequence)
-        if charged.payload is None:
-            self.open.append(charged)
+    @precondition(lambda self: self.history.world.stored)
+    @rule(which=either, request=requests, death=deaths)
+    def adopt(self, which: int, request: ChargeRequest, death: Death | None) -> None:
+        self.now.adopt(which, request, death)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), payload=st.binary(max_size=5))
-    def record(self, data: st.DataObject, payload: bytes) -> None:
-        charged = data.draw(st.sampled_from(self.open))
-        self.open.remove(charged)
-        if charged.sequence in self.stored:
-            assert self.ledger.record(charged, payload) == self.stored[charged.sequence]
-        elif self.failed.get(charged.sequence, 0) < charged.attempt:
-            assert self.ledger.record(charged, payload) == payload
-            self.stored[charged.sequence] = payload
+    @rule(which=either, scope=scopes, block=named_blocks, tenths=st.integers(0, 10), death=deaths)
+    def grant(self, which: int, scope: Scope, block: str, tenths: int, death: Death | None) -> None:
+        self.now.grant(which, scope, block, scaled(CAPS[scope], tenths), death)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data())
-    def fail(self, data: st.DataObject) -> None:
-        charged = data.draw(st.sampled_from(self.open))
-        self.open.remove(charged)
-        self.ledger.fail(charged)
-        if charged.sequence not in self.stored:
-            self.failed[charged.sequence] = max(self.failed.get(charged.sequence, 0), charged.attempt)
+    @rule(which=either, scope=scopes, block=named_blocks, death=deaths)
+    def close_scope(self, which: int, scope: Scope, block: str, death: Death | None) -> None:
+        self.now.close_scope(which, scope, block, death)
 
-    @rule(asker=askers, question=questions, blocks=st.sampled_from(BLOCKS))
-    def adopt(self, asker: str, question: str, blocks: tuple[str, ...]) -> None:
-        stored = self.ledger.find_release(question, charged_to=pairs_of(asker, blocks))
-        if stored is None:
-            return
-        asked = ChargeRequest(None, question, asker, "p", pairs_of(asker, blocks), NOTHING)
-        owed = tuple(pair for pair in asked.pairs if pair not in self.paid[stored.sequence])
-        price = self.price[stored.sequence]
-        assert stored.owed(asked.charges) == owed
-        try:
-            charged = self.ledger.adopt(asked, stored)
-        except BudgetRefused:
-            assert not self.fits(owed, price)
-            return
-        assert self.fits(owed, price)
-        assert charged.payload == self.stored[stored.sequence]
-        assert tuple((pair.scope, pair.block) for pair in charged.charges if pair.new) == owed
-        self.pay(owed, price)
-        self.paid[stored.sequence] |= set(owed)
+    @rule(which=either)
+    def reopen(self, which: int) -> None:
+        self.now.reopen(which)
 
-    @rule()
-    def reopen(self) -> None:
-        self.ledger.close()
-        self.ledger = Ledger.open(self.folder / "l.sqlite")
+    @rule(clock=st.datetimes(timezones=st.just(UTC)))
+    def turn_the_clock(self, clock: datetime) -> None:
+        self.now.clock = clock.replace(microsecond=0)
 
     @invariant()
-    def balances_are_those_of_the_model(self) -> None:
-        if not hasattr(self, "ledger"):
-            return
-        assert {(b.scope, b.block): b.spent for b in self.ledger.balances()} == self.spent
+    def the_ledgers_by_turns_hold_what_the_model_does(self) -> None:
+        if self.history is not None:
+            turn = len(self.history.labels) % 2
+            assert differences(self.history.world, self.history.ledgers[turn]) == []
 
     def teardown(self) -> None:
-        if hasattr(self, "ledger"):
-            assert self.ledger.verify().releases == len(self.stored)
-            self.ledger.close()
-            shutil.rmtree(self.folder)
+        if self.history is not None:
+            self.history.check()
+            self.history.close()
+
+    def _taken(self, data: st.DataObject) -> Charged:
+        charged: Charged = data.draw(st.sampled_from(self.now.open))
+        self.now.open.remove(charged)
+        return charged
 
 
-TestLedgerAgainstModel = LedgerAgainstModel.TestCase
-TestLedgerAgainstModel.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def run(store: str, *, histories: int, steps: int) -> None:
+    machine = type("LedgerAgainstModel", (LedgerAgainstModel,), {"store": store})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_histories_with_deaths(store: str) -> None:
+    run(store, histories=50, steps=40)
 
 
 @pytest.mark.slow
-def test_longer_histories() -> None:
-    run_state_machine_as_test(
-        LedgerAgainstModel,
-        settings=settings(
-            max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+@pytest.mark.parametrize("store", STORES)
+def test_many_long_histories_with_deaths(store: str) -> None:
+    run(store, histories=1700, steps=60)
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_writer_may_die_at_every_statement(store: str, ending: Ending) -> None:
+    """Each act in turn dies at its first point, then at its second, until it is through."""
+    history = History(store)
+
+    def again(request: ChargeRequest) -> Charged:
+        return history.ledgers[0].charge(request)
+
+    try:
+        first = asked("ana", "q1", ("a", "b"), Loss(3, 2, 1), "r1")
+        second = asked("ben", "q1", ("a", "b"), NOTHING, "r2")
+        third = asked("cleo", "q2", ("a",), Loss(None, 2, 1), "r3")
+        too_much = asked("cleo", "q3", ("a",), Loss(40, None, 0), None)
+        dataset = Scope("dataset")
+        acts: list[Callable[[Death], object]] = [
+            lambda death: history.charge(0, first, death),
+            lambda death: history.record(1, again(first), b"answer", death),
+            lambda death: history.adopt(1, second, death),
+            lambda death: history.charge(1, third, death),
+            lambda death: history.fail(0, again(third), death),
+            lambda death: history.charge(0, too_much, death),
+            lambda death: history.grant(0, dataset, "a", CAPS[dataset], death),
+            lambda death: history.close_scope(1, dataset, "b", death),
+        ]
+        points = [dies_everywhere(history, ending, act) for act in acts]
+        assert all(POINTS_MIN <= count <= POINTS_MAX for count in points), points
+        kinds = history.world.kinds[len(CAPS) + 1 :]
+        assert {"charge", "release", "repeat", "fail", "refuse", "grant", "close"} == set(kinds)
+    finally:
+        history.close()
+
+
+def dies_everywhere(history: History, ending: Ending, act: Callable[[Death], object]) -> int:
+    """How many points `act` has: at the last of them it is committed."""
+    before = len(history.world.kinds)
+    for at in range(POINTS_MAX):
+        act(Death(ending, at))
+        if len(history.world.kinds) > before:
+            return at + 1
+    raise AssertionError("the act never commits")
