@@ -82,11 +82,10 @@ class Database:
         LedgerError DPQ-801 if that right cannot be had within 30 s; then nothing was written. Where the commit itself
         fails, nobody knows whether it was: then the error's `spent` is None.
         """
-        with self._connected() as connection, self._backend.begin_writing(connection).begin() as transaction:
+        with self._connected() as connection, self._backend.begin_writing(connection).begin():
             self._backend.own_writing(connection)
             yield connection
-            self._committing = True
-            transaction.commit()
+            self._committing = True  # what comes next is the commit
 
     def close(self) -> None:
         """Let go of the database; it opens again when next used."""
@@ -106,7 +105,11 @@ class Database:
                 if self._engine is None:
                     self._engine = self._backend.engine()
                 with self._engine.connect() as connection:
-                    yield connection
+                    try:
+                        yield connection
+                    except BaseException:
+                        _roll_back(connection)
+                        raise
         finally:
             self._lock.release()
 
@@ -160,6 +163,15 @@ class Database:
             _LEFT_TO_PARENT.append((self._engine, self._engine.pool))
         self._engine = None
         self._lock = threading.RLock()
+
+
+def _roll_back(connection: Connection) -> None:
+    """End what is left of a transaction: SQLAlchemy takes one for ended whose commit was interrupted, by Ctrl-C say."""
+    try:
+        if not connection.invalidated:
+            connection.connection.rollback()
+    except Exception:  # noqa: BLE001 - a connection that cannot roll back is of no use
+        connection.invalidate()
 
 
 _IN_USE: weakref.WeakSet[Database] = weakref.WeakSet()
