@@ -83,6 +83,15 @@ class SQLiteFile:
             return "corrupt"
         return "lost" if code == sqlite3.SQLITE_IOERR else "unusable"
 
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file that has the name by now."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            why = f"the ledger {self.path} cannot be reached: {error.strerror}"
+            raise LedgerError("DPQ-801", why, fix="check DIR") from error
+        return found.st_dev, found.st_ino
+
     def _open(self) -> sqlite3.Connection:
         # `mode=rw`: a missing file is an error, never a new, empty ledger.
         uri = f"file:{quote(str(self.path.absolute()))}?mode=rw"

@@ -11,7 +11,7 @@ down_revision = None
 _WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _KINDS = "'genesis', 'grant', 'close', 'charge', 'release', 'fail', 'repeat', 'refuse', 'join', 'adopt'"
 
-APPEND_ONLY = ("entries", "charges", "charged_pairs", "requests", "releases", "failures")
+APPEND_ONLY = ("entries", "charges", "charged_pairs", "requests", "releases", "members", "failures")
 
 SQLITE_TRIGGERS = (
     *(
@@ -100,6 +100,7 @@ def upgrade() -> None:
         "charges",
         sa.Column("sequence", _WHOLE, sa.ForeignKey("entries.sequence"), primary_key=True, autoincrement=False),
         sa.Column("question", sa.Text, nullable=False),
+        sa.Column("unversioned", sa.Text, nullable=False),
         sa.Column("asked_epsilon", _WHOLE),
         sa.Column("asked_rho", _WHOLE),
         sa.CheckConstraint("asked_epsilon >= 0", name="charges_asked_epsilon"),
@@ -107,6 +108,7 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("charges_question", "charges", ["question", "sequence"])
+    op.create_index("charges_unversioned", "charges", ["unversioned", "sequence"])
     op.create_table(
         "charged_pairs",
         sa.Column("charge", _WHOLE, sa.ForeignKey("charges.sequence"), nullable=False),
@@ -130,6 +132,14 @@ def upgrade() -> None:
         sa.Column("entry", _WHOLE, sa.ForeignKey("entries.sequence"), nullable=False, unique=True),
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "members",
+        sa.Column("group_name", sa.Text, nullable=False),
+        sa.Column("analyst", sa.Text, nullable=False),
+        sa.Column("entry", _WHOLE, sa.ForeignKey("entries.sequence"), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", "analyst"),
         sqlite_strict=True,
     )
     op.create_table(
