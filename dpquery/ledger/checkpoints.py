@@ -232,7 +232,7 @@ def _not_covered(why: str) -> Never:
 def _read(raw: Any) -> Checkpoint:
     known = {"schema", "dataset", "ledger", "sequence", "head", "at", "decisions", "spent", "trail", "signature"}
     ensure(isinstance(raw, dict) and set(raw) == known and raw["schema"] == SCHEMA, "a checkpoint has its fields")
-    return Checkpoint(
+    made = Checkpoint(
         dataset=raw["dataset"],
         ledger=raw["ledger"],
         sequence=raw["sequence"],
@@ -243,6 +243,8 @@ def _read(raw: Any) -> Checkpoint:
         trail=tuple((place, digits) for place, digits in raw["trail"]),
         signature=raw["signature"],
     )
+    ensure(made.to_json() == canonical_text(raw) + "\n", "a checkpoint says no more than it is read as")
+    return made
 
 
 def _is_whole(value: object) -> bool:

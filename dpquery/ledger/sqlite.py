@@ -57,7 +57,7 @@ class SQLiteFile:
 
     @property
     def driver_errors(self) -> tuple[type[Exception], ...]:
-        return (sqlite3.Error,)
+        return (sqlite3.Error, UnicodeDecodeError)
 
     def engine(self) -> Engine:
         return _engine(self._open)
@@ -79,7 +79,7 @@ class SQLiteFile:
             return "busy"
         if isinstance(error, sqlite3.IntegrityError):
             return "broken"
-        if code in _CORRUPT:
+        if code in _CORRUPT or isinstance(error, UnicodeDecodeError):  # a message that quotes damaged names
             return "corrupt"
         return "lost" if code == sqlite3.SQLITE_IOERR else "unusable"
 
