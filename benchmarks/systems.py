@@ -16,8 +16,9 @@ from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.ledger import Ledger
 from dpquery.measuring import with_noise
-from dpquery.session import connect, ledger_path
+from dpquery.session import connect
 from dpquery.store import open_store
+from dpquery.store_ledger import ledger_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class Private:
     def __init__(self, folder: Path, work: Work, bounds: Bounds) -> None:
         opened = connect(folder / STORE, analyst=ANALYST, purpose=PURPOSE)
         opened.ledger.close()
-        self._ledger = TimedLedger.timed(ledger_path(opened.store))
+        self._ledger = TimedLedger.timed(ledger_place(opened.store))
         self._session: Session = replace(opened, ledger=self._ledger)
         self._work = work
         self._bounds = bounds
@@ -141,9 +142,9 @@ class TimedLedger(Ledger):
     record_seconds = 0.0
 
     @classmethod
-    def timed(cls, path: Path) -> TimedLedger:
-        """The ledger at `path`."""
-        ledger = cls.open(path)
+    def timed(cls, place: Path | str) -> TimedLedger:
+        """The ledger at `place`."""
+        ledger = cls.open(place)
         if not isinstance(ledger, cls):
             raise TypeError("a ledger opens as its own class")
         return ledger

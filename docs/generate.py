@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Budgets", "`[budgets]`", model.Budgets),
     ("Budget", "`{ ... }` of one scope", model.Budget),
     ("Limits", "`[limits]`", model.Limits),
+    ("Ledger", "`[ledger]`", model.LedgerPlaces),
     ("Report", "`[report]`", model.Report),
 )
 """Heading, where it stands in the file, and the model; in the order of the page."""

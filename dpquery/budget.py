@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from dpquery.privacy.calibrate import PrivacyPlan
 
 
-def left_for(ledger: Ledger, charges: Sequence[tuple[Scope, str]], plan: PrivacyPlan) -> Left | None:
+def left_for(paying: Sequence[Standing], plan: PrivacyPlan) -> Left | None:
     """What the asker's own scope has left in the tightest block of the plan; None where a shared cap is tighter.
 
-    Shared balances are other people's, so they are not told, not even by how much they are tighter.
+    `paying` are all who would be charged. Shared balances are other people's, so they are not told, not even by how
+    much they are tighter.
     """
-    found = {pair: balance for pair, balance in ledger.spent(charges).items() if balance is not None}
+    found = {(s.scope, s.block): (s.cap, s.spent) for s in paying if s.cap is not None}
     own = {pair: balance for pair, balance in found.items() if pair[0].kind == "analyst"}
     if not own:
         return None

@@ -78,6 +78,8 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-806": Entry("exists already", "A ledger or a steward's key is never replaced. Move it away, or name another folder."),
     "DPQ-807": Entry("attempt closed", "This attempt was noted as failed, so its late answer is not stored and must not leave."),
     "DPQ-808": Entry("not this steward's key", "Only the key that `init` made for this ledger signs its budgets."),
+    "DPQ-809": Entry("ledger behind its checkpoint", "The ledger is an older copy than when the checkpoint was taken, or another ledger. Bring it back, or after a restore adopt the checkpoint: docs/ledger.md."),
+    "DPQ-810": Entry("no checkpoint", "The checkpoint is missing, is none, or is not signed by this ledger's steward. Bring it back from a copy. How a first one is taken: docs/ledger.md."),
     "DPQ-812": Entry("not a ledger's URL", "It names no PostgreSQL database, or holds a password. Passwords belong in ~/.pgpass, or in the file that PGPASSFILE names."),
     "DPQ-813": Entry("driver missing", 'A ledger in PostgreSQL needs psycopg: pip install "dpquery[postgres]".'),
 }  # fmt: skip

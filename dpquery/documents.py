@@ -287,6 +287,33 @@ class DecisionDocument(_Document):
     notes: tuple[str, ...]
 
 
+class CheckpointFound(_Document):
+    file: str
+    head: str
+    entries: int = Field(description="how many the ledger had when it was taken")
+    at: str = Field(description="label of the last of them")
+    accounted: Literal["contained", "adopted"] = Field(
+        description="contained: the ledger holds those entries; adopted: a steward charged what lost ones had spent"
+    )
+
+
+class LedgerVerificationDocument(_Document):
+    """What `dpquery ledger verify --json` prints. A ledger that does not verify is a refusal, with exit status 8."""
+
+    schema_: Literal["dpquery.ledger-verification/1"] = Field("dpquery.ledger-verification/1", alias="schema")
+    dataset: str
+    ledger: str = Field(description="its random name, from its first entry")
+    verified: Literal[True] = True
+    head: str
+    entries: int
+    at: str = Field(description="label of the last entry")
+    decisions: int = Field(description="grants and closes, all signed")
+    adoptions: int = Field(description="checkpoints adopted after a restore, all signed")
+    charges: int
+    releases: int
+    checkpoints: tuple[CheckpointFound, ...] = Field(description="given, or named by the policy")
+
+
 class Price(_Document):
     mechanism: Literal["laplace", "gaussian"]
     cost: Cost
@@ -393,6 +420,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "budget": BudgetDocument,
     "decision": DecisionDocument,
     "facts": FactsDocument,
+    "ledger-verification": LedgerVerificationDocument,
     "prices": PricesDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,

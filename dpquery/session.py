@@ -14,7 +14,7 @@ from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
 from dpquery.errors import QueryRefused, StoreError, UsageError
 from dpquery.faces.shown import checked_confidence
-from dpquery.ledger import Ledger, Scope
+from dpquery.ledger import Scope
 from dpquery.plan.relations import tables_of
 from dpquery.privacy.bound import bound
 from dpquery.sql.builder import TableRequest
@@ -25,6 +25,7 @@ from dpquery.sql.request import Request, read_request
 from dpquery.sql.resolve import resolve
 from dpquery.store import Store, open_store
 from dpquery.store.private_files import refuse_shared
+from dpquery.store_ledger import open_ledger
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
     from dpquery.documents import TablesDocument
     from dpquery.errors import Span
     from dpquery.faces.facts import Facts
+    from dpquery.ledger import Ledger, Member
     from dpquery.plan.catalog import Catalog
     from dpquery.plan.expressions import Constant, Value
     from dpquery.plan.query import RequestedBounds
 
-__all__ = ["Query", "Session", "connect", "ledger_path", "steward_key_path"]
+__all__ = ["Query", "Session", "connect", "steward_key_path"]
 
 
 def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
@@ -52,15 +54,11 @@ def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
     refuse_shared(steward_key_path(store.folder), "the steward's key")
     check_analyst(store.policy, analyst)
     check_purpose(store.policy, analyst, purpose)
-    return Session(store, Ledger.open(ledger_path(store)), catalog_of(store), analyst, purpose)
+    return Session(store, open_ledger(store), catalog_of(store), analyst, purpose)
 
 
 def steward_key_path(folder: Path) -> Path:
     return folder.with_name(folder.name + ".steward.key")
-
-
-def ledger_path(store: Store) -> Path:
-    return store.folder / "ledger.sqlite"
 
 
 @dataclass(slots=True, eq=False)
@@ -137,10 +135,13 @@ class Session:
         return statements.setting_shown(self, name, "RESET" if value is None else "SET")
 
     def scopes(self) -> tuple[Scope, ...]:
-        """Every scope that pays for this session's answers."""
-        group = self.store.policy.analysts[self.analyst].group
-        scopes = (Scope("analyst", self.analyst), Scope("purpose", self.purpose), Scope("dataset"))
-        return scopes if group is None else (*scopes, Scope("group", group))
+        """Every scope that pays for this session's answers, but for the analyst's groups: those the ledger knows."""
+        return Scope("analyst", self.analyst), Scope("purpose", self.purpose), Scope("dataset")
+
+    def members(self) -> tuple[Member, ...]:
+        """Everybody whom the policy puts in a group."""
+        analysts = self.store.policy.analysts.items()
+        return tuple((each.group, name) for name, each in analysts if each.group is not None)
 
     def check_epsilon(self, epsilon: float | None, place: Span | None = None, source: str | None = None) -> int:
         """The asked loss in nano-epsilon, rounded down; BudgetRefused outside what one query may spend."""

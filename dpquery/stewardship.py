@@ -11,15 +11,17 @@ from dpquery import arguments
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
 from dpquery.decisions import Amounts, Decision, decide
-from dpquery.errors import UsageError
+from dpquery.documents import CheckpointFound, LedgerVerificationDocument
+from dpquery.errors import LedgerError, UsageError
 from dpquery.first_grants import edited_budgets, first_grants
 from dpquery.ingest import ingest as ingest_rows
-from dpquery.ledger import EACH_BLOCK, Ledger, make_steward_key
+from dpquery.ledger import EACH_BLOCK, Ledger, make_steward_key, read_checkpoint, write_checkpoint
 from dpquery.policy import load_policy
 from dpquery.row_test import row_test_of
-from dpquery.session import ledger_path, steward_key_path
+from dpquery.session import steward_key_path
 from dpquery.store import Store, create_store, open_store
 from dpquery.store.private_files import refuse_shared
+from dpquery.store_ledger import checkpoint_place, ledger_place, open_ledger
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from dpquery.documents import BudgetDocument, DecisionDocument, TablesDocument
     from dpquery.ingest import IngestSummary
+    from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
 
 
@@ -37,7 +40,8 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
     """Make an empty store at `folder` with the policy's budgets as its first grants.
 
     Also makes its key (`key_file`, default beside the folder) and the steward's signing key, both outside the store
-    and readable by their owner only. Raises PolicyError for a faulty policy, StoreError if something is in the way.
+    and readable by their owner only, and the first checkpoint if the policy names one.
+    Raises PolicyError for a faulty policy, StoreError or LedgerError if something is in the way.
     """
     folder = arguments.path(folder, "the store's folder", example='init("store", policy="policy.toml")')
     policy = arguments.path(policy, "the policy", example='policy="policy.toml"')
@@ -47,6 +51,11 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
     lines = None
     if checked.numbers.public_file is not None:
         lines = (Path(policy).parent / checked.numbers.public_file).read_text(encoding="utf-8")
+    checkpoint = checkpoint_place(Path(folder), checked)
+    if checkpoint is not None and checkpoint.exists():
+        raise LedgerError(
+            "DPQ-806", f"there is a checkpoint at {checkpoint} already", fix="move it, if its ledger is given up"
+        )
     store = create_store(
         folder,
         Path(policy).read_text(encoding="utf-8-sig"),
@@ -56,9 +65,11 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
     steward_key = steward_key_path(store.folder)
     if not steward_key.exists():
         make_steward_key(steward_key)
-    Ledger.create(
-        ledger_path(store), dataset=store.policy.dataset, steward_key=steward_key, grants=first_grants(store.policy)
-    ).close()
+    with Ledger.create(
+        ledger_place(store), dataset=store.policy.dataset, steward_key=steward_key, grants=first_grants(store.policy)
+    ) as ledger:
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, ledger.checkpoint(steward_key=steward_key))
     return Steward(store)
 
 
@@ -114,13 +125,13 @@ class Steward:
 
     def budget(self) -> BudgetDocument:
         """Who has spent what, per scope and block, with the ledger verified."""
-        with Ledger.open(ledger_path(self.store)) as ledger:
+        with open_ledger(self.store) as ledger:
             policy = self.store.policy
             return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""
-        with Ledger.open(ledger_path(self.store)) as ledger:
+        with open_ledger(self.store) as ledger:
             return edited_budgets(self.store.policy, ledger.caps())
 
     def grant(
@@ -160,8 +171,72 @@ class Steward:
 
     def _decide(self, decision: Decision) -> DecisionDocument:
         self.store.reload()
-        with Ledger.open(ledger_path(self.store)) as ledger:
+        with open_ledger(self.store) as ledger:
             return decide(decision, ledger, self.store.policy, steward_key=steward_key_path(self.store.folder))
+
+    def verify_ledger(self, checkpoint: str | Path | None = None) -> LedgerVerificationDocument:
+        """Read the whole ledger again, and see whether it accounts for its checkpoints: this one, and the policy's.
+
+        LedgerError DPQ-802 if it does not hold together, DPQ-809 or DPQ-810 about a checkpoint.
+        """
+        given = None if checkpoint is None else _checkpoint_file(checkpoint)
+        named = checkpoint_place(self.store.folder, self.store.policy)
+        files = list(dict.fromkeys(file for file in (given, named) if file is not None))
+        with Ledger.open(ledger_place(self.store)) as ledger:
+            found = ledger.verify()
+            checkpoints = tuple(_found(file, ledger) for file in files)
+        return LedgerVerificationDocument(
+            dataset=found.dataset,
+            ledger=found.ledger,
+            head=found.head,
+            entries=found.entries,
+            at=found.at,
+            decisions=found.decisions,
+            adoptions=found.adoptions,
+            charges=found.charges,
+            releases=found.releases,
+            checkpoints=checkpoints,
+        )
+
+    def take_checkpoint(self, out: str | Path) -> Checkpoint:
+        """Verify the ledger and write where it stands to the file `out`, to be kept where the ledger is not.
+
+        An older checkpoint at `out` is replaced, but only if the ledger accounts for it: LedgerError DPQ-809 or DPQ-810
+        otherwise, since it would be the evidence. The same holds for the one that the policy names.
+        """
+        file = arguments.path(out, "the checkpoint", example='take_checkpoint("store.checkpoint.json")')
+        with open_ledger(self.store) as ledger:
+            if file.exists():
+                ledger.check(read_checkpoint(file))
+            made = ledger.checkpoint(steward_key=steward_key_path(self.store.folder))
+            write_checkpoint(file, made)
+        return made
+
+    def adopt_checkpoint(self, checkpoint: str | Path, *, reason: str, actor: str = "steward") -> Adoption:
+        """After a restore: charge what the checkpoint shows as spent in the entries that were lost.
+
+        UsageError DPQ-002 if the ledger accounts for the checkpoint already; LedgerError DPQ-809 if it is of another
+        ledger, DPQ-810 if this one's steward did not sign it.
+        """
+        reason = arguments.text(reason, "reason", example='reason="disk failed, copy of last night"')
+        actor = arguments.text(actor, "actor", example='actor="eva"')
+        adopted = read_checkpoint(_checkpoint_file(checkpoint))
+        with Ledger.open(ledger_place(self.store)) as ledger:
+            key = steward_key_path(self.store.folder)
+            return ledger.adopt_checkpoint(adopted, reason=reason, actor=actor, steward_key=key)
+
+
+def _checkpoint_file(given: str | Path) -> Path:
+    return arguments.path(given, "the checkpoint", example='"store.checkpoint.json"')
+
+
+def _found(file: Path, ledger: Ledger) -> CheckpointFound:
+    """How the ledger accounts for the checkpoint in `file`."""
+    checkpoint = read_checkpoint(file)
+    cover = ledger.check(checkpoint)
+    return CheckpointFound(
+        file=str(file), head=checkpoint.name, entries=checkpoint.sequence, at=checkpoint.at, accounted=cover
+    )
 
 
 def _sources(source: object) -> Sequence[Path] | pd.DataFrame | pa.Table:

@@ -59,6 +59,18 @@ class Loss:
             min(self.delta + other.delta, SATURATED),
         )
 
+    def beyond(self, before: Loss) -> Loss:
+        """What is to be added to `before` for it to be no less than this. Infinite amounts stay infinite."""
+        return Loss(
+            _beyond(self.epsilon, before.epsilon),
+            _beyond(self.rho, before.rho),
+            max(0, self.delta - before.delta),
+        )
+
+    @property
+    def is_nothing(self) -> bool:
+        return self == NOTHING
+
 
 NOTHING = Loss(0, 0, 0)
 
@@ -74,6 +86,12 @@ def _rounded_up(value: Exact, unit: int) -> int:
     ensure(isinstance(value, Fraction | Decimal | int), "amounts of loss are exact, never floats")
     ensure(value >= 0, "amounts of loss are not negative")
     return math.ceil(Fraction(value) * unit)
+
+
+def _beyond(one: int | None, before: int | None) -> int | None:
+    if before is None:
+        return 0
+    return None if one is None else max(0, one - before)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -84,6 +84,7 @@ def charge_request(
             "policy": versions.policy_digest,
             "notice": session.store.policy.purposes[session.purpose].notice,
         },
+        members=session.members(),
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dpquery.asking.query import Query
     from dpquery.documents import Left
     from dpquery.errors import Span
-    from dpquery.ledger import Scope
+    from dpquery.ledger import Scope, Standing
     from dpquery.policy.model import Limits
     from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import PrivacyPlan
@@ -121,20 +121,25 @@ def affordable(query: Query, nano: int) -> PrivacyPlan:
 
 def fits(session: Session, plan: PrivacyPlan, before: Iterable[Loss] = ()) -> bool:
     """Whether every scope and block that would pay still admits the plan's loss, and those `before` it."""
-    standings = session.ledger.standing(scopes_of(session, plan))
+    standings = paying(session, plan)
     loss = functools.reduce(operator.add, before, plan.loss)
     return all(admits(s.cap, s.spent, loss) for s in standings if s.cap is not None)
 
 
 def scopes_of(session: Session, plan: PrivacyPlan) -> tuple[tuple[Scope, str], ...]:
-    """Every scope that pays for the plan, in each of its blocks."""
+    """Every scope that pays for the plan, in each of its blocks; the ledger adds the analyst's groups."""
     return tuple((scope, block) for scope in session.scopes() for block in plan.bounded.blocks)
+
+
+def paying(session: Session, plan: PrivacyPlan) -> tuple[Standing, ...]:
+    """Where everybody stands who would be charged for the plan, groups among them."""
+    return session.ledger.paying(scopes_of(session, plan), session.members())
 
 
 def left(session: Session, plan: PrivacyPlan) -> Left | None:
     """What is left, described at the policy's own delta whatever delta a query asks for."""
     described = replace(plan, delta_release=session.store.policy.limits.delta_release)
-    return left_for(session.ledger, scopes_of(session, plan), described)
+    return left_for(paying(session, plan), described)
 
 
 def share_of_own_cap(session: Session, plan: PrivacyPlan, losses: Sequence[Loss]) -> float | None:

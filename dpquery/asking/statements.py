@@ -11,6 +11,7 @@ from dpquery.asking.access import check_table
 from dpquery.budget import own_budgets
 from dpquery.errors import QueryRefused
 from dpquery.faces.facts import Fact, Facts
+from dpquery.ledger import Scope
 from dpquery.privacy.bound import ALL_TIME
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def _more(session: Session, block: str, epsilon: float) -> int | None:
     """Further counts that the asker's own scope allows in a block; None where a shared one allows fewer."""
     asked = Fraction(str(epsilon))
     loss = Loss.of(asked, rho=asked**2 / 2, delta=Fraction(0))
-    standings = session.ledger.standing([(scope, block) for scope in session.scopes()])
-    counts = {s.scope.kind: repeats_left(s.cap, s.spent, loss) for s in standings if s.cap is not None}
-    own = counts.get("analyst")
+    standings = session.ledger.paying([(scope, block) for scope in session.scopes()], session.members())
+    counts = {s.scope: repeats_left(s.cap, s.spent, loss) for s in standings if s.cap is not None}
+    own = counts.get(Scope("analyst", session.analyst))
     return None if own is None or any(count < own for count in counts.values()) else own
 
 

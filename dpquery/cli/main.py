@@ -21,6 +21,12 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy_app, name="policy")
+ledger_app = typer.Typer(
+    help="Verify the budget ledger, take checkpoints of it, go on after a restore.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(ledger_app, name="ledger")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
 ScopeName = Annotated[
@@ -257,6 +263,50 @@ def policy_schema() -> None:
     from dpquery.policy import policy_schema as schema
 
     typer.echo(json.dumps(schema(), indent=2))
+
+
+@ledger_app.command("verify")
+def ledger_verify(
+    folder: Folder,
+    *,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="a checkpoint that the ledger must account for, beside the policy's")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read the whole ledger again; exit 8 if it does not hold together, or is behind a checkpoint."""
+    from dpquery.cli.ledger import show_verification
+    from dpquery.stewardship import steward
+
+    show_verification(steward(folder).verify_ledger(checkpoint), json=json)
+
+
+@ledger_app.command("checkpoint")
+def ledger_checkpoint(
+    folder: Folder,
+    *,
+    out: Annotated[Path, typer.Option(help="the file to write; an older checkpoint there is replaced")],
+) -> None:
+    """Verify the ledger, and write where it stands, signed, to a file that is to be kept elsewhere."""
+    from dpquery.cli.ledger import show_checkpoint
+    from dpquery.stewardship import steward
+
+    show_checkpoint(out, steward(folder).take_checkpoint(out))
+
+
+@ledger_app.command("adopt")
+def ledger_adopt(
+    folder: Folder,
+    *,
+    checkpoint: Annotated[Path, typer.Option(help="the newest checkpoint of the ledger that was lost")],
+    reason: Annotated[str, typer.Option(help="why an older copy was restored; it stands in the ledger")],
+    actor: Annotated[str, typer.Option(help="who decided it")] = "steward",
+) -> None:
+    """After restoring an older copy: charge what the lost entries had spent, so that the ledger can be used again."""
+    from dpquery.cli.ledger import show_adoption
+    from dpquery.stewardship import steward
+
+    show_adoption(steward(folder).adopt_checkpoint(checkpoint, reason=reason, actor=actor))
 
 
 def _status(ended: SystemExit) -> int:

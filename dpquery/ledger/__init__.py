@@ -1,6 +1,8 @@
 """The budget ledger: grants, charges and releases in one append-only, hash-chained, durable record."""
 
+from dpquery.ledger.adopting import Adoption
 from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
+from dpquery.ledger.checkpoints import Checkpoint, Cover, read_checkpoint, write_checkpoint
 from dpquery.ledger.entries import EACH_BLOCK, Entry
 from dpquery.ledger.grants import Caps, Grant
 from dpquery.ledger.ledger import Ledger
@@ -14,22 +16,26 @@ from dpquery.ledger.refusals import (
     ScopeLeft,
 )
 from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, StoredRelease
-from dpquery.ledger.scopes import Pair, Scope
+from dpquery.ledger.scopes import Member, Pair, Scope
 from dpquery.ledger.steward_key import make_steward_key
 from dpquery.ledger.verification import Verification
 
 __all__ = [
     "EACH_BLOCK",
+    "Adoption",
     "CapAboveCeiling",
     "CapNotRaised",
     "Caps",
     "ChargeRequest",
     "Charged",
     "ChargedPair",
+    "Checkpoint",
+    "Cover",
     "Entry",
     "Grant",
     "Ledger",
     "Lifetime",
+    "Member",
     "NoBudget",
     "OverBudget",
     "Pair",
@@ -42,4 +48,6 @@ __all__ = [
     "StoredRelease",
     "Verification",
     "make_steward_key",
+    "read_checkpoint",
+    "write_checkpoint",
 ]

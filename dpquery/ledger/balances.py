@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from dpquery.accounting import NOTHING, Cap, Filters, Fitting, Loss, filters, largest_that_fits
@@ -18,11 +18,12 @@ from dpquery.ledger.bodies import (
     decode,
 )
 from dpquery.ledger.grants import Caps
+from dpquery.ledger.joining import known_groups, merged, pending_joins
 from dpquery.ledger.rows import decisions, entries_after, read_balances
-from dpquery.ledger.scopes import Pair, Scope, pair_key
+from dpquery.ledger.scopes import Member, Pair, Scope, pair_key, with_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -73,6 +74,21 @@ def standings(connection: Connection, pairs: Sequence[Pair]) -> tuple[Standing, 
     caps = read_caps(connection)
     spent = read_balances(connection, pairs)
     return tuple(Standing(s, b, caps.cap(s, b), spent[s, b], _state(caps, (s, b))) for s, b in pairs)
+
+
+def paying(connection: Connection, pairs: Sequence[Pair], members: Collection[Member]) -> tuple[Standing, ...]:
+    """Where `pairs`, and the groups of the analysts among them, will stand when a charge to `pairs` is looked at.
+
+    Those of `members` who have yet to join their group will have done so by then, and the group will have taken over
+    what they have seen.
+    """
+    known = known_groups(connection)
+    found = standings(connection, with_groups(pairs, merged(known, members)))
+    to_come: dict[Pair, Loss] = {}
+    for join in pending_joins(connection, known, members):
+        for pair, loss in join.spent():
+            to_come[pair] = to_come.get(pair, NOTHING) + loss
+    return tuple(replace(s, spent=s.spent + to_come.get((s.scope, s.block), NOTHING)) for s in found)
 
 
 def scope_balances(connection: Connection) -> tuple[ScopeBalance, ...]:

@@ -173,7 +173,80 @@ class RefuseBody:
         }
 
 
-Body = GenesisBody | GrantBody | CloseBody | ChargeBody | ReleaseBody | FailBody | RepeatBody | RefuseBody
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody has seen, and what it costs in each of its blocks who has not paid for it."""
+
+    entry: int
+    """The charge of a release; or an adoption, for releases that are lost."""
+    blocks: tuple[str, ...]
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class JoinBody:
+    """An analyst is a member of a group from here on, for ever; the group takes over what the analyst has seen."""
+
+    group: str
+    analyst: str
+    seen: tuple[Seen, ...]
+    """Releases that the group had not paid for. It spends their losses whatever its cap: they were seen."""
+    lost: tuple[Seen, ...]
+    """What adoptions say that the analyst has seen; the group may have paid for it, but nothing tells."""
+
+    def spent(self) -> tuple[tuple[Pair, Loss], ...]:
+        """What each block of the group spends, release by release."""
+        scope = Scope("group", self.group)
+        return tuple(((scope, block), each.loss) for each in (*self.seen, *self.lost) for block in each.blocks)
+
+    def to_json(self) -> Json:
+        return {
+            "group": self.group,
+            "analyst": self.analyst,
+            "seen": _seen_to_json(self.seen),
+            "lost": _seen_to_json(self.lost),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptBody:
+    """After a restore: what a checkpoint of lost entries shows as spent is spent here, too."""
+
+    sequence: int
+    """Of the checkpoint."""
+    head: str
+    """Of the checkpoint: 64 hexadecimal digits."""
+    gap: tuple[tuple[Pair, Loss], ...]
+    """What was spent in the lost entries. It is spent whatever the caps: it has happened."""
+    decisions: int
+    """Grants and closes among the lost entries, at most."""
+    reason: str
+    actor: str
+
+    def to_json(self) -> dict[str, Json]:
+        gap: list[Json] = [[str(scope), block, loss_to_json(loss)] for (scope, block), loss in self.gap]
+        checkpoint: dict[str, Json] = {"sequence": self.sequence, "head": self.head}
+        return {
+            "checkpoint": checkpoint,
+            "gap": gap,
+            "decisions": self.decisions,
+            "reason": self.reason,
+            "actor": self.actor,
+        }
+
+
+Body = (
+    GenesisBody
+    | GrantBody
+    | CloseBody
+    | ChargeBody
+    | ReleaseBody
+    | FailBody
+    | RepeatBody
+    | RefuseBody
+    | JoinBody
+    | AdoptBody
+)
 
 
 def decode(entry: Entry) -> Body:
@@ -212,7 +285,7 @@ def _charge(raw: dict[str, Any]) -> ChargeBody:
         question=raw["question"],
         unversioned=raw["unversioned"],
         charges=_pairs(raw["charges"]),
-        loss=_loss(raw["loss"]),
+        loss=loss_from_json(raw["loss"]),
         asked_epsilon=_finite(raw["asked"]["epsilon"]),
         asked_rho=_finite(raw["asked"]["rho"]),
         request=raw["request"],
@@ -236,7 +309,7 @@ def _repeat(raw: dict[str, Any]) -> RepeatBody:
         purpose=raw["purpose"],
         question=raw["question"],
         charges=tuple(((Scope.parse(scope), block), new == 1) for scope, block, new in raw["charges"]),
-        loss=_loss(raw["loss"]),
+        loss=loss_from_json(raw["loss"]),
         request=raw["request"],
         fingerprint=raw["fingerprint"],
     )
@@ -244,6 +317,42 @@ def _repeat(raw: dict[str, Any]) -> RepeatBody:
 
 def _refuse(raw: dict[str, Any]) -> RefuseBody:
     return RefuseBody(raw["code"], raw["asker"], raw["purpose"], raw["question"], _pairs(raw["charges"]))
+
+
+def _join(raw: dict[str, Any]) -> JoinBody:
+    group, analyst = Scope("group", raw["group"]), Scope("analyst", raw["analyst"])
+    return JoinBody(group.name, analyst.name, _seen(raw["seen"]), _seen(raw["lost"]))
+
+
+def _seen_to_json(seen: tuple[Seen, ...]) -> Json:
+    return [[each.entry, list(each.blocks), loss_to_json(each.loss)] for each in seen]
+
+
+def _seen(raw: list[Any]) -> tuple[Seen, ...]:
+    return tuple(Seen(_whole(entry), tuple(map(_text, blocks)), loss_from_json(loss)) for entry, blocks, loss in raw)
+
+
+def _adopt(raw: dict[str, Any]) -> AdoptBody:
+    return AdoptBody(
+        sequence=_whole(raw["checkpoint"]["sequence"]),
+        head=_text(raw["checkpoint"]["head"]),
+        gap=tuple(((Scope.parse(scope), _text(block)), loss_from_json(loss)) for scope, block, loss in raw["gap"]),
+        decisions=_whole(raw["decisions"]),
+        reason=raw["reason"],
+        actor=raw["actor"],
+    )
+
+
+def _whole(raw: object) -> int:
+    if type(raw) is not int or raw < 0:
+        raise ValueError
+    return raw
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any]], Body]] = {
@@ -255,6 +364,8 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Body]] = {
     "fail": _fail,
     "repeat": _repeat,
     "refuse": _refuse,
+    "join": _join,
+    "adopt": _adopt,
 }
 
 
@@ -270,7 +381,8 @@ def loss_to_json(loss: Loss) -> dict[str, Json]:
     return {"epsilon": _amount(loss.epsilon), "rho": _amount(loss.rho), "delta": loss.delta}
 
 
-def _loss(raw: dict[str, Any]) -> Loss:
+def loss_from_json(raw: dict[str, Any]) -> Loss:
+    """A loss that `loss_to_json` wrote; LookupError, TypeError, ValueError or DpqueryError for anything else."""
     return Loss(_finite(raw["epsilon"]), _finite(raw["rho"]), raw["delta"])
 
 

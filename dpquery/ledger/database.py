@@ -37,6 +37,9 @@ class Backend(Protocol):
     def driver_errors(self) -> tuple[type[Exception], ...]:
         """What the driver raises where SQLAlchemy does not see it."""
 
+    def identity(self) -> object:
+        """Which of all that may have had this place is there now. What is written to another one is lost."""
+
     def engine(self) -> Engine:
         """An engine with one connection, in the durable profile."""
 
@@ -60,6 +63,8 @@ class Database:
         self._backend = backend
         self._lock = threading.RLock()
         self._engine: Engine | None = None
+        self._opened: object = None
+        """What the engine has open, by its identity."""
         self._stopped: str | None = None
         self._committing = False
         _watch_forks()
@@ -73,6 +78,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state. LedgerError DPQ-801 if the ledger cannot be read within 30 s."""
         with self._connected() as connection, self._backend.begin_reading(connection).begin():
+            self._check_in_place()
             yield connection
 
     @contextmanager
@@ -84,6 +90,7 @@ class Database:
         """
         with self._connected() as connection, self._backend.begin_writing(connection).begin():
             self._backend.own_writing(connection)
+            self._check_in_place()
             yield connection
             self._committing = True  # what comes next is the commit
 
@@ -102,8 +109,11 @@ class Database:
             if self._stopped is not None:
                 raise LedgerError("DPQ-801", self._stopped, fix="start dpquery again, then: dpquery ledger verify DIR")
             with self._translated():
+                found = self._backend.identity()
+                if found != self._opened:
+                    self.close()
                 if self._engine is None:
-                    self._engine = self._backend.engine()
+                    self._engine, self._opened = self._backend.engine(), found
                 with self._engine.connect() as connection:
                     try:
                         yield connection
@@ -112,6 +122,11 @@ class Database:
                         raise
         finally:
             self._lock.release()
+
+    def _check_in_place(self) -> None:
+        """LedgerError DPQ-801 if another ledger took this one's place after it was opened."""
+        if self._backend.identity() != self._opened:
+            raise self._unreachable("was replaced while it was opened", "try again")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -8,11 +8,12 @@ from sqlalchemy import select
 
 from dpquery.errors import broken, ensure
 from dpquery.ledger.entries import release_name
+from dpquery.ledger.joining import known_groups, merged
 from dpquery.ledger.refusals import RequestIdTaken
 from dpquery.ledger.requests import StoredRelease, request_key
 from dpquery.ledger.rows import entry_at, is_released, paid_pairs
 from dpquery.ledger.schema import charges, entries, releases, requests
-from dpquery.ledger.scopes import Scope
+from dpquery.ledger.scopes import Scope, with_groups
 from dpquery.ledger.spending import charge_body, stored_payload
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def find_for(connection: Connection, request: ChargeRequest) -> StoredRelease | 
     epsilon, rho = request.asked
     if request.asked_epsilon is None and request.asked_rho is None and epsilon is not None:
         rho = None  # asked as epsilon: what it costs in rho is not part of what was asked
-    return find_release(connection, request.question, epsilon, rho, request.charges)
+    payers = with_groups(request.charges, merged(known_groups(connection), request.members))
+    return find_release(connection, request.question, epsilon, rho, payers)
 
 
 def find_versions(connection: Connection, unversioned: str) -> tuple[StoredRelease, ...]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Never, assert_never
 
 from dpquery.accounting import NOTHING, Loss, admits
 from dpquery.errors import LedgerError
 from dpquery.ledger.bodies import (
+    AdoptBody,
     Body,
     ChargeBody,
     CloseBody,
     FailBody,
     GenesisBody,
     GrantBody,
+    JoinBody,
     RefuseBody,
     ReleaseBody,
     RepeatBody,
@@ -21,9 +24,10 @@ from dpquery.ledger.bodies import (
 )
 from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, Entry, is_sealed
 from dpquery.ledger.grants import Caps, check_signature
+from dpquery.ledger.scopes import Scope, with_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
 
     from dpquery.ledger.scopes import Pair
 
@@ -36,7 +40,15 @@ class Fold:
     hash: str = BEFORE_GENESIS
     genesis: GenesisBody | None = None
     caps: Caps = field(default_factory=Caps)
-    spent: dict[Pair, Loss] = field(default_factory=dict)
+    spent: MutableMapping[Pair, Loss] = field(default_factory=dict)
+    groups: MutableMapping[str, frozenset[str]] = field(default_factory=dict)
+    """The groups that each analyst ever joined."""
+    adopted: set[tuple[int, str]] = field(default_factory=set)
+    """Sequence and hash of each checkpoint that was adopted."""
+    watched: tuple[int, str] | None = None
+    """Sequence and hash of a checkpoint that the chain has to hold, or to have adopted."""
+    is_met: bool = False
+    """Whether it does."""
 
     def apply(self, entry: Entry) -> Body:
         """Take in the next entry: it must follow the last, be whole, be signed if it changes a cap, and not overspend.
@@ -58,21 +70,67 @@ class Fold:
                 check_signature(entry, self._steward())
                 self.caps.add(entry.sequence, body)
             case ChargeBody():
+                self._check_groups(entry.sequence, body.charges)
                 self._spend(entry.sequence, body.charges, body.loss)
             case RepeatBody():
+                self._check_groups(entry.sequence, tuple(pair for pair, _ in body.charges))
                 self._spend(entry.sequence, (pair for pair, new in body.charges if new), body.loss)
+            case JoinBody():
+                self._join(entry.sequence, body)
+            case AdoptBody():
+                check_signature(entry, self._steward())
+                self._adopt(entry.sequence, body)
             case ReleaseBody() | FailBody() | RefuseBody():
                 pass
             case _:
                 assert_never(body)
         self.sequence, self.hash = entry.sequence, entry.hash
+        if self.watched is not None and not self.is_met:
+            self.is_met = self.watched == (entry.sequence, entry.hash) or self.watched in self.adopted
         return body
 
     def spent_by(self, pair: Pair) -> Loss:
         return self.spent.get(pair, NOTHING)
 
+    def fork(self) -> Fold:
+        """A fold that goes on from here while this one stays: for joins, which may yet be rolled back."""
+        return Fold(
+            self.sequence,
+            self.hash,
+            self.genesis,
+            self.caps,
+            ChainMap({}, self.spent),
+            ChainMap({}, self.groups),
+            self.adopted,
+        )
+
     def _steward(self) -> str:
         return "" if self.genesis is None else self.genesis.steward
+
+    def _check_groups(self, sequence: int, pairs: tuple[Pair, ...]) -> None:
+        """Whoever ever was a member: what they see is charged to the group."""
+        if len(with_groups(pairs, self.groups)) != len(pairs):
+            broken_chain(sequence, "leaves out a group that the analyst belongs to")
+
+    def _join(self, sequence: int, body: JoinBody) -> None:
+        """No cap is asked: what was seen was seen."""
+        before = self.groups.get(body.analyst, frozenset())
+        if body.group in before:
+            broken_chain(sequence, f"lets {Scope('analyst', body.analyst)} join a group twice")
+        self.groups[body.analyst] = before | {body.group}
+        for pair, loss in body.spent():
+            self.spent[pair] = self.spent_by(pair) + loss
+
+    def _adopt(self, sequence: int, body: AdoptBody) -> None:
+        """No cap is asked: what was spent was spent."""
+        place = (body.sequence, body.head)
+        if place in self.adopted:
+            broken_chain(sequence, "adopts a checkpoint twice")
+        if len({pair for pair, _ in body.gap}) != len(body.gap):
+            broken_chain(sequence, "charges a scope twice for one checkpoint")
+        self.adopted.add(place)
+        for pair, loss in body.gap:
+            self.spent[pair] = self.spent_by(pair) + loss
 
     def _spend(self, sequence: int, pairs: Iterable[Pair], loss: Loss) -> None:
         for pair in pairs:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from dpquery.errors import LedgerError, UsageError, ensure
-from dpquery.ledger.bodies import CloseBody, GrantBody
+from dpquery.ledger.bodies import AdoptBody, CloseBody, GrantBody
 from dpquery.ledger.canonical import canonical_text
 from dpquery.ledger.entries import EACH_BLOCK, content
 from dpquery.ledger.scopes import UNCONDITIONAL, Scope, is_plain
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from dpquery.accounting import Cap
     from dpquery.ledger.entries import Entry, Kind
+
+Decision = GrantBody | CloseBody | AdoptBody
+"""What only the steward may say, and signs."""
 
 REASON_LENGTH_MAX = 1000
 
@@ -45,10 +48,15 @@ def check_decision(block: str, reason: str, actor: str) -> None:
     """UsageError DPQ-002 unless the block is plain and somebody said why."""
     if not is_plain(block):
         raise UsageError("DPQ-002", f"{block!r} does not name a block", fix="--block 2026-01")
+    check_motive(reason, actor)
+
+
+def check_motive(reason: str, actor: str) -> None:
+    """UsageError DPQ-002 unless somebody said why."""
     if not 0 < len(reason) <= REASON_LENGTH_MAX:
-        raise UsageError("DPQ-002", "a change of a cap needs a reason of at most 1000 characters", fix="--reason TEXT")
+        raise UsageError("DPQ-002", "a decision needs a reason of at most 1000 characters", fix="--reason TEXT")
     if not is_plain(actor):
-        raise UsageError("DPQ-002", "a change of a cap needs the name of who decided it", fix="--actor NAME")
+        raise UsageError("DPQ-002", "a decision needs the name of who made it", fix="--actor NAME")
 
 
 @dataclass(slots=True)
@@ -109,11 +117,23 @@ class Caps:
         return None
 
 
-def signed_text(key: Ed25519PrivateKey, sequence: int, at: str, body: GrantBody | CloseBody, *, previous: str) -> str:
+def kind_of(decision: Decision) -> Kind:
+    """The kind of entry that holds a decision."""
+    match decision:
+        case GrantBody():
+            return "grant"
+        case CloseBody():
+            return "close"
+        case AdoptBody():
+            return "adopt"
+        case _:
+            assert_never(decision)
+
+
+def signed_text(key: Ed25519PrivateKey, sequence: int, at: str, body: Decision, *, previous: str) -> str:
     """Canonical JSON of `body` with a signature that holds at this place of this ledger only."""
     raw = body.to_json()
-    kind: Kind = "grant" if isinstance(body, GrantBody) else "close"
-    signature = key.sign(_message(previous, content(sequence, kind, at, canonical_text(raw))))
+    signature = key.sign(_message(previous, content(sequence, kind_of(body), at, canonical_text(raw))))
     return canonical_text({**raw, "signature": signature.hex()})
 
 
@@ -126,7 +146,7 @@ def check_signature(entry: Entry, steward: str) -> None:
     if not (isinstance(signature, str) and is_signed(steward, signature, _message(entry.previous, plain))):
         raise LedgerError(
             "DPQ-802",
-            f"entry {entry.sequence} of the ledger changes a cap without the steward's signature",
+            f"entry {entry.sequence} of the ledger ({entry.kind}) is without the steward's signature",
             fix="restore the ledger from a copy that verifies",
         )
 

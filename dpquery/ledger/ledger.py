@@ -12,20 +12,30 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dpquery.errors import BudgetRefused, LedgerError, ensure
 from dpquery.ledger import balances, finding, spending
+from dpquery.ledger.adopting import adopt_checkpoint
 from dpquery.ledger.bodies import CloseBody, GenesisBody, GrantBody, decode
 from dpquery.ledger.canonical import canonical_text
+from dpquery.ledger.checkpoints import (
+    TRAIL_DIGITS,
+    Checkpoint,
+    check_signed,
+    covered_by,
+    not_covered_yet,
+    trail_places,
+)
 from dpquery.ledger.database import Database
-from dpquery.ledger.entries import FORMAT, is_sealed
+from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, is_sealed
 from dpquery.ledger.fold import Fold, broken_chain, check_format
-from dpquery.ledger.grants import check_decision, signed_text
+from dpquery.ledger.grants import check_decision, check_motive
 from dpquery.ledger.migrations import is_current, migrate
 from dpquery.ledger.postgres import PostgresDatabase, checked_url, create_tables
 from dpquery.ledger.refusals import CapAboveCeiling, CapNotRaised
-from dpquery.ledger.rows import append, entries_after, entries_page, entry_at, read_head
-from dpquery.ledger.spending import Writing
+from dpquery.ledger.rows import append, entries_after, entries_page, entry_at, hashes_at, read_head
+from dpquery.ledger.scopes import pair_key
 from dpquery.ledger.sqlite import SQLiteFile, check_file, create_file
 from dpquery.ledger.steward_key import public_text, read_steward_key
 from dpquery.ledger.verification import Verification, verify_all
+from dpquery.ledger.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -34,13 +44,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from sqlalchemy import Connection
 
-    from dpquery.accounting import Cap, Loss
+    from dpquery.ledger.adopting import Adoption
     from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
+    from dpquery.ledger.checkpoints import Cover
     from dpquery.ledger.database import Backend
-    from dpquery.ledger.entries import Entry, Kind
+    from dpquery.ledger.entries import Entry
     from dpquery.ledger.grants import Caps, Grant
     from dpquery.ledger.requests import Charged, ChargeRequest, StoredRelease
-    from dpquery.ledger.scopes import Pair, Scope
+    from dpquery.ledger.scopes import Member, Pair, Scope
 
 PAYLOAD_LENGTH_MAX = 256 * 1024 * 1024
 
@@ -55,15 +66,23 @@ class Ledger:
 
     Every method raises LedgerError: DPQ-801 if the ledger cannot be reached or stays locked for 30 s, DPQ-802 if chain,
     caps or balances do not hold together, DPQ-805 if its database cannot make commits durable. A method that raises has
-    written nothing, except that a refused charge leaves a note of the refusal, and that nobody knows where the commit
-    itself failed: then the error's `spent` is None.
+    written nothing, except that a refused charge leaves a note of the refusal, and of who has joined a group, and that
+    nobody knows where the commit itself failed: then the error's `spent` is None.
+
+    Whatever this process has read or written in the ledger stays part of it, and so does the checkpoint that it was
+    opened with: a write to a ledger that lacks either is refused (DPQ-802, DPQ-809).
     """
 
-    def __init__(self, database: Database, genesis: GenesisBody, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, genesis: GenesisBody, now: Callable[[], datetime], checkpoint: Checkpoint | None
+    ) -> None:
         self._database = database
         self._genesis = genesis
         self._now = now
-        self._fold = Fold()
+        self._checkpoint = checkpoint
+        self._fold = Fold(watched=None if checkpoint is None else (checkpoint.sequence, checkpoint.head))
+        self._written = (0, BEFORE_GENESIS)
+        """Place and hash of the last entry that this process wrote; the fold reads it only when it next goes on."""
 
     @classmethod
     def create(
@@ -87,8 +106,8 @@ class Ledger:
             append(connection, "genesis", _label(now), canonical_text(genesis.to_json()))
             fold = Fold()
             for grant in grants:
-                _catch_up(connection, fold)
-                _decide(connection, fold, key, _label(now), grant.body())
+                _read_on(connection, fold)
+                _decide(Writing(connection, fold, _label(now)), key, grant.body())
 
         if isinstance(place, str):
             create_tables(checked_url(place), fill)
@@ -97,11 +116,14 @@ class Ledger:
         return cls.open(place, now=now)
 
     @classmethod
-    def open(cls, place: Path | str, *, now: Callable[[], datetime] = utc_now) -> Ledger:
+    def open(
+        cls, place: Path | str, *, checkpoint: Checkpoint | None = None, now: Callable[[], datetime] = utc_now
+    ) -> Ledger:
         """The ledger at `place`. LedgerError DPQ-803 if others may read its file, DPQ-804 if a newer version wrote it.
 
-        Reads the first entry only; a charge reads what it relies on, and `verify` everything. Tables of an older
-        version are brought up to this one.
+        With `checkpoint`: DPQ-809 if the ledger does not account for it, DPQ-810 if its steward did not sign it. Reads
+        the first entry only, and that of the checkpoint; a charge reads what it relies on, and `verify` everything.
+        Tables of an older version are brought up to this one.
         """
         database = Database(_backend(place))
         try:
@@ -117,10 +139,13 @@ class Ledger:
             if not is_sealed(first) or not isinstance(genesis, GenesisBody):
                 broken_chain(1, "was changed")
             check_format(genesis)
+            if checkpoint is not None:
+                with database.reading() as connection:
+                    covered_by(connection, genesis, checkpoint)
         except BaseException:
             database.close()
             raise
-        return cls(database, genesis, now)
+        return cls(database, genesis, now, checkpoint)
 
     @property
     def dataset(self) -> str:
@@ -230,10 +255,14 @@ class Ledger:
         with self._database.reading() as connection:
             return balances.standings(connection, pairs)
 
-    def spent(self, pairs: Sequence[Pair]) -> dict[Pair, tuple[Cap, Loss] | None]:
-        """Cap and spending of `pairs`; None for those that no cap binds."""
-        found = self.standing(pairs)
-        return {(s.scope, s.block): None if s.cap is None else (s.cap, s.spent) for s in found}
+    def paying(self, pairs: Sequence[Pair], members: Collection[Member] = ()) -> tuple[Standing, ...]:
+        """As `standing`, of everybody whom a charge to `pairs` would be charged to, as they will stand by then.
+
+        That is `pairs` and the groups that the analysts among them ever belonged to, or will when `members` have
+        joined theirs and those have taken over what they saw.
+        """
+        with self._database.reading() as connection:
+            return balances.paying(connection, pairs, members)
 
     def caps(self) -> Caps:
         """Every grant and close so far: caps in force, ceilings, what is closed."""
@@ -266,14 +295,55 @@ class Ledger:
         with self._database.reading() as connection:
             return entry_at(connection, read_head(connection)[0])
 
-    def verify(self) -> Verification:
+    def verify(self, checkpoint: Checkpoint | None = None) -> Verification:
         """Read everything again; LedgerError DPQ-802 at the first thing that does not hold.
 
         Chain, dense sequence, signatures, caps never passed, all tables and payloads equal to the fold of the entries.
-        A ledger replaced by an older copy of itself passes: compare the head with one kept elsewhere.
+        A ledger replaced by an older copy of itself passes, unless `checkpoint`, or the one it was opened with, says
+        otherwise (DPQ-809, DPQ-810).
         """
         with self._database.reading() as connection:
-            return verify_all(connection)
+            return verify_all(connection, checkpoint or self._checkpoint)[0]
+
+    def check(self, checkpoint: Checkpoint) -> Cover:
+        """How this ledger accounts for the checkpoint: it holds that entry, or the steward adopted the checkpoint.
+
+        LedgerError DPQ-809 if it does neither, DPQ-810 if its steward did not sign it. Quick: it reads the one entry;
+        `verify` also reads all others.
+        """
+        with self._database.reading() as connection:
+            return covered_by(connection, self._genesis, checkpoint)
+
+    def checkpoint(self, *, steward_key: Path) -> Checkpoint:
+        """Where the ledger stands, signed, to be kept elsewhere; everything is verified first."""
+        key = self._steward_key(steward_key)
+        with self._database.reading() as connection:
+            found, fold = verify_all(connection, self._checkpoint)
+            trail = hashes_at(connection, trail_places(fold.sequence))
+        made = Checkpoint(
+            dataset=self.dataset,
+            ledger=self._genesis.ledger,
+            sequence=fold.sequence,
+            head=fold.hash,
+            at=found.at,
+            decisions=found.decisions,
+            spent=tuple((pair, fold.spent[pair]) for pair in sorted(fold.spent, key=pair_key)),
+            trail=tuple((place, trail[place][:TRAIL_DIGITS]) for place in sorted(trail)),
+        )
+        return made.signed_by(key)
+
+    def adopt_checkpoint(self, checkpoint: Checkpoint, *, reason: str, actor: str, steward_key: Path) -> Adoption:
+        """After a restore: go on from here, with all that the checkpoint shows as spent in lost entries charged.
+
+        Open the ledger without that checkpoint for this. It lowers nothing, and may pass caps. Stored releases and
+        signed decisions among the lost entries stay lost. UsageError DPQ-002 if nothing is to be adopted; LedgerError
+        DPQ-809 if the checkpoint is of another ledger, DPQ-810 if its steward did not sign it.
+        """
+        check_motive(reason, actor)
+        check_signed(self._genesis, checkpoint)
+        key = self._steward_key(steward_key)
+        with self._writing() as writing:
+            return adopt_checkpoint(writing, self._genesis, checkpoint, key, reason=reason, actor=actor)
 
     def grant(self, grant: Grant, *, steward_key: Path) -> Entry:
         """Set a cap from here on, signed with the key in the file `steward_key`; never above the scope's ceiling.
@@ -292,24 +362,40 @@ class Ledger:
         return self._decide(steward_key, CloseBody(scope, block, reason, actor))
 
     def _decide(self, steward_key: Path, body: GrantBody | CloseBody, *, raises: bool = False) -> Entry:
-        key = read_steward_key(steward_key)
-        if public_text(key) != self.steward:
-            raise LedgerError(
-                "DPQ-808", f"{steward_key} is not the key of this ledger's steward", fix="use the key that init made"
-            )
+        key = self._steward_key(steward_key)
         with self._writing() as writing:
             if raises and isinstance(body, GrantBody):
                 in_force = writing.fold.caps.cap(body.scope, body.block)
                 if in_force is None or not body.cap.is_above(in_force):
                     raise CapNotRaised(body.scope, body.block, in_force)
-            return _decide(writing.connection, writing.fold, key, writing.at, body)
+            return _decide(writing, key, body)
+
+    def _steward_key(self, path: Path) -> Ed25519PrivateKey:
+        key = read_steward_key(path)
+        if public_text(key) != self.steward:
+            raise LedgerError(
+                "DPQ-808", f"{path} is not the key of this ledger's steward", fix="use the key that init made"
+            )
+        return key
 
     @contextmanager
     def _writing(self) -> Iterator[Writing]:
         at = _label(self._now)
         with self._database.writing() as connection:
-            _catch_up(connection, self._fold)
-            yield Writing(connection, self._fold, at)
+            self._catch_up(connection)
+            writing = Writing(connection, self._fold, at)
+            yield writing
+        if writing.written:
+            self._written = (writing.written[-1].sequence, writing.written[-1].hash)
+
+    def _catch_up(self, connection: Connection) -> None:
+        """Take in entries that came since the last time; what this process wrote must be among them."""
+        sequence, hash_ = self._written
+        if sequence > self._fold.sequence and hashes_at(connection, [sequence]).get(sequence) != hash_:
+            broken_chain(sequence, "is missing: the ledger was replaced while in use")
+        _read_on(connection, self._fold)
+        if self._fold.watched is not None and not self._fold.is_met:
+            not_covered_yet(self._fold.watched[0])
 
 
 def _backend(place: Path | str) -> Backend:
@@ -327,7 +413,7 @@ def _paid(outcome: Charged | BudgetRefused) -> Charged:
     return outcome
 
 
-def _catch_up(connection: Connection, fold: Fold) -> None:
+def _read_on(connection: Connection, fold: Fold) -> None:
     """Take in entries that came since the last time, checking each; those of other processes too."""
     for entry in entries_after(connection, fold.sequence):
         fold.apply(entry)
@@ -335,17 +421,13 @@ def _catch_up(connection: Connection, fold: Fold) -> None:
         broken_chain(fold.sequence + 1, "is missing, or the ledger was replaced while in use")
 
 
-def _decide(connection: Connection, fold: Fold, key: Ed25519PrivateKey, at: str, body: GrantBody | CloseBody) -> Entry:
-    """Append a signed decision; `fold` is up to date."""
-    kind: Kind = "close"
+def _decide(writing: Writing, key: Ed25519PrivateKey, body: GrantBody | CloseBody) -> Entry:
+    """Append a signed decision."""
     if isinstance(body, GrantBody):
-        kind = "grant"
-        ceiling = fold.caps.ceiling(body.scope, body.block)
+        ceiling = writing.fold.caps.ceiling(body.scope, body.block)
         if ceiling is not None and not body.cap.is_within(ceiling):
             raise CapAboveCeiling(body.scope, body.block, ceiling)
-    return append(
-        connection, kind, at, lambda sequence, previous: signed_text(key, sequence, at, body, previous=previous)
-    )
+    return writing.append_signed(key, body)
 
 
 def _label(now: Callable[[], datetime]) -> str:

@@ -85,6 +85,9 @@ class PostgresDatabase:
     def driver_errors(self) -> tuple[type[Exception], ...]:
         return ()
 
+    def identity(self) -> None:
+        """A connection stays with its database, whatever is restored."""
+
     def engine(self) -> Engine:
         """LedgerError DPQ-813 without the driver, DPQ-805 where the server may lose a commit."""
         _require_driver()

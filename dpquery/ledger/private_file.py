@@ -1,8 +1,10 @@
-"""Files that nobody else on the machine may read: the ledger, and the steward's key."""
+"""Files that nobody else on the machine may read: the ledger, the steward's key, checkpoints."""
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,29 @@ def create_private(path: Path, content: bytes = b"") -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """A file of mode 0600 with `content` at `path`, in place of what was there; on disk, and never a part of it."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        create_private(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def read_whole(path: Path, length_max: int) -> bytes:
+    """What a plain file holds; OSError if it cannot be read or is longer than `length_max`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe does not hold us up
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        content = file.read(length_max + 1)
+    if len(content) > length_max:
+        raise OSError(errno.EFBIG, "it is too long")
+    return content
 
 
 def sync_folder(path: Path) -> None:

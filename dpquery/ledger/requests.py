@@ -10,7 +10,7 @@ from dpquery.errors import ensure
 from dpquery.ledger.bodies import loss_to_json
 from dpquery.ledger.canonical import Json, canonical_text
 from dpquery.ledger.entries import EACH_BLOCK
-from dpquery.ledger.scopes import Pair, is_plain, pair_key
+from dpquery.ledger.scopes import Member, Pair, is_plain, pair_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,7 +34,8 @@ class ChargeRequest:
     asker: str
     purpose: str
     charges: tuple[Pair, ...]
-    """Every scope and block that pays; each pays the whole loss. Each block is charged to the dataset too."""
+    """Scopes and blocks that pay; each pays the whole loss. Each block is charged to the dataset too. The groups that
+    an analyst among them ever belonged to pay as well, whether they are named here or not."""
     loss: Loss
     body: Mapping[str, Json] = field(default_factory=dict, hash=False)
     """Summary of the plan for reports: integers, text, lists and objects."""
@@ -47,6 +48,8 @@ class ChargeRequest:
     """Digest of the question without the versions of data and consent, by which older answers to it are found."""
     as_of: str = ""
     """Which older answer is asked for, in the asker's words; empty: the one of today."""
+    members: tuple[Member, ...] = ()
+    """Everybody who belongs to a group by now: whom the ledger does not know yet joins before the charge."""
 
     def __post_init__(self) -> None:
         ensure(0 < len(self.charges) <= PAIRS_MAX, "a charge names its scopes")
@@ -55,6 +58,7 @@ class ChargeRequest:
         ensure(all(is_plain(block) and block != EACH_BLOCK for block in blocks), "a charge names plain blocks")
         paid = {block for scope, block in self.charges if scope.kind == "dataset"}
         ensure(paid == blocks, "the dataset pays for each block")
+        ensure(all(is_plain(name) for member in self.members for name in member), "members have plain names")
         for text in (self.question, self.asker, self.purpose):
             ensure(0 < len(text) <= TEXT_LENGTH_MAX, "a request says what, who and why")
         ensure(self.request_id is None or 0 < len(self.request_id) <= TEXT_LENGTH_MAX, "a request id is short")
@@ -79,7 +83,7 @@ class ChargeRequest:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that makes a retry the same request."""
+        """Digest of all that makes a retry the same request: what was asked, and not who shares a group by now."""
         asked = [-1 if amount is None else amount for amount in (self.asked_epsilon, self.asked_rho)]
         pairs = [[str(scope), block] for scope, block in self.pairs]
         amounts = loss_to_json(self.loss)

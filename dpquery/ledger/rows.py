@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, exists, insert, select, tuple_, update
 
 from dpquery.accounting import NOTHING, Loss
 from dpquery.errors import LedgerError, ensure
+from dpquery.ledger.bodies import ChargeBody, decode
 from dpquery.ledger.entries import BEFORE_GENESIS, Entry, Kind, sealed
 from dpquery.ledger.schema import balances, charged_pairs, entries, failures, head, releases
 from dpquery.ledger.scopes import Pair, Scope, pair_key
@@ -57,6 +58,41 @@ def decisions(connection: Connection) -> list[Entry]:
     """Grants and closes, in order, unchecked."""
     found = select(*_ENTRY_COLUMNS).where(entries.c.kind.in_(["grant", "close"])).order_by(entries.c.sequence)
     return [Entry(*row) for row in connection.execute(found)]
+
+
+def adoptions(connection: Connection) -> list[Entry]:
+    """Adoptions of checkpoints, in order, unchecked."""
+    found = select(*_ENTRY_COLUMNS).where(entries.c.kind == "adopt").order_by(entries.c.sequence)
+    return [Entry(*row) for row in connection.execute(found)]
+
+
+def hashes_at(connection: Connection, sequences: Collection[int]) -> dict[int, str]:
+    """Hashes of those of the entries `sequences` that exist."""
+    found: dict[int, str] = {}
+    for some in _chunks(sorted(sequences)):
+        rows = connection.execute(select(entries.c.sequence, entries.c.hash).where(entries.c.sequence.in_(some)))
+        found |= {row.sequence: row.hash for row in rows}
+    return found
+
+
+def charge_losses(connection: Connection, charges: Collection[int]) -> dict[int, Loss]:
+    """What each of `charges` cost; LedgerError DPQ-802 if one is no charge."""
+    found: dict[int, Loss] = {}
+    for some in _chunks(sorted(charges)):
+        for row in connection.execute(select(*_ENTRY_COLUMNS).where(entries.c.sequence.in_(some))):
+            body = decode(Entry(*row))
+            if isinstance(body, ChargeBody):
+                found[row.sequence] = body.loss
+    if len(found) != len(charges):
+        raise LedgerError(
+            "DPQ-802", "a charge of the ledger is missing", fix="restore the ledger from a copy that verifies"
+        )
+    return found
+
+
+def _chunks(sequences: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(sequences), PAIRS_PER_QUERY):
+        yield sequences[start : start + PAIRS_PER_QUERY]
 
 
 def read_head(connection: Connection) -> tuple[int, str]:
@@ -146,6 +182,18 @@ def paid_pairs(connection: Connection, charge: int) -> frozenset[Pair]:
     """Who has paid for the release of `charge`."""
     found = select(charged_pairs.c.scope, charged_pairs.c.block).where(charged_pairs.c.charge == charge)
     return frozenset(_pair(row.scope, row.block) for row in connection.execute(found))
+
+
+def unpaid_pairs(connection: Connection, seen_by: Scope, payer: Scope) -> set[tuple[int, str]]:
+    """Charges and blocks that `seen_by` has paid for and `payer` has not."""
+    theirs = charged_pairs.alias()
+    paid = exists().where(
+        theirs.c.charge == charged_pairs.c.charge,
+        theirs.c.block == charged_pairs.c.block,
+        theirs.c.scope == str(payer),
+    )
+    found = select(charged_pairs.c.charge, charged_pairs.c.block).where(charged_pairs.c.scope == str(seen_by), ~paid)
+    return {(row.charge, row.block) for row in connection.execute(found)}
 
 
 def failed_attempts(connection: Connection, charge: int) -> int:

@@ -102,6 +102,17 @@ releases = Table(
     sqlite_strict=True,
 )
 
+members = Table(
+    "members",
+    metadata,
+    Column("group_name", Text, nullable=False),
+    Column("analyst", Text, nullable=False),
+    Column("entry", _Whole, ForeignKey("entries.sequence"), nullable=False),
+    PrimaryKeyConstraint("group_name", "analyst"),
+    sqlite_strict=True,
+)
+"""Who ever belonged to which group: those who have joined stay."""
+
 failures = Table(
     "failures",
     metadata,
@@ -140,4 +151,7 @@ balances = Table(
     ),
     sqlite_strict=True,
 )
-"""Spent by each scope in each block, and the cap that its last charge was admitted under (NULL: none bound it)."""
+"""Spent by each scope in each block, and the cap that its last charge was admitted under.
+
+NULL: none bound it, or the last to spend was a join or an adoption, which no cap stops.
+"""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from dpquery.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 ScopeKind = Literal["analyst", "group", "purpose", "dataset"]
 
@@ -49,6 +52,21 @@ Pair = tuple[Scope, str]
 def pair_key(pair: Pair) -> tuple[str, str]:
     """Order in which scopes and blocks are read, written and, where a database locks rows, locked."""
     return (str(pair[0]), pair[1])
+
+
+Member = tuple[str, str]
+"""Names of a group and of an analyst in it."""
+
+
+def with_groups(pairs: Collection[Pair], groups: Mapping[str, Collection[str]]) -> tuple[Pair, ...]:
+    """`pairs` and the groups of each analyst among them, by `groups`, in the same blocks; in the ledger's order."""
+    of_groups = {
+        (Scope("group", group), block)
+        for scope, block in pairs
+        if scope.kind == "analyst"
+        for group in groups.get(scope.name, ())
+    }
+    return tuple(sorted({*pairs, *of_groups}, key=pair_key))
 
 
 def is_plain(text: str) -> bool:

@@ -1,9 +1,8 @@
-"""What happens inside the transaction of a charge, an adoption, a release or a failure."""
+"""What happens inside the transaction of a charge, a repeat, a release or a failure."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
@@ -11,13 +10,12 @@ from sqlalchemy import insert, select
 from dpquery.accounting import NOTHING, Cap, Loss, admits
 from dpquery.errors import BudgetRefused, LedgerError, ensure
 from dpquery.ledger.bodies import ChargeBody, FailBody, RefuseBody, ReleaseBody, RepeatBody, decode
-from dpquery.ledger.canonical import canonical_text
-from dpquery.ledger.entries import Entry, Kind, release_name
+from dpquery.ledger.entries import Entry, release_name
 from dpquery.ledger.fold import broken_chain
+from dpquery.ledger.joining import joined
 from dpquery.ledger.refusals import RequestIdTaken, RequestSpent, obstacles, refusal
 from dpquery.ledger.requests import Charged, ChargedPair
 from dpquery.ledger.rows import (
-    append,
     entry_at,
     failed_attempts,
     is_released,
@@ -27,37 +25,29 @@ from dpquery.ledger.rows import (
     write_pairs,
 )
 from dpquery.ledger.schema import charges, failures, releases, requests
+from dpquery.ledger.scopes import with_groups
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from dpquery.ledger.fold import Fold
     from dpquery.ledger.requests import ChargeRequest, StoredRelease
     from dpquery.ledger.scopes import Pair
+    from dpquery.ledger.writing import Writing
 
 ATTEMPTS_MAX = 2
 """A charge pays for one answer; a failed attempt may be made once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """The one write transaction under way: no other process can change anything until it ends."""
-
-    connection: Connection
-    fold: Fold
-    """Up to date with every committed entry."""
-    at: str
-
-    def append(self, kind: Kind, body: ChargeBody | RepeatBody | RefuseBody | ReleaseBody | FailBody) -> Entry:
-        return append(self.connection, kind, self.at, canonical_text(body.to_json()))
-
-
 def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
-    """Spend the request's loss in every scope and block, or in none. A refusal is returned, so that it is committed."""
-    again = _asked_before(writing, request)
+    """Spend the request's loss in every scope and block, or in none. A refusal is returned, so that it is committed.
+
+    Whoever belongs to a group by now joins it first, whatever becomes of the request.
+    """
+    writing = joined(writing, request.members)
+    pairs = with_groups(request.charges, writing.fold.groups)
+    again = _asked_before(writing, request, pairs)
     if again is not None:
         return again if isinstance(again, BudgetRefused) else _unless_spent(writing, again)
-    pairs = request.pairs
     refused = _refused(writing, request, pairs, request.loss)
     if refused is not None:
         return refused
@@ -101,7 +91,9 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
 
 def adopt(writing: Writing, request: ChargeRequest, stored: StoredRelease) -> Charged | BudgetRefused:
     """Hand out a stored release: scopes and blocks that have not paid for it pay what it cost, the others nothing."""
-    again = _asked_before(writing, request)
+    writing = joined(writing, request.members)
+    pairs = with_groups(request.charges, writing.fold.groups)
+    again = _asked_before(writing, request, pairs)
     if isinstance(again, Charged):
         return again if again.sequence == stored.sequence else RequestIdTaken()
     if again is not None:
@@ -112,11 +104,11 @@ def adopt(writing: Writing, request: ChargeRequest, stored: StoredRelease) -> Ch
     payload = _payload(writing, stored.sequence)
     ensure(payload is not None, "only a stored release is handed out again")
     paid = paid_pairs(writing.connection, stored.sequence)
-    owed = tuple(pair for pair in request.pairs if pair not in paid)
+    owed = tuple(pair for pair in pairs if pair not in paid)
     refused = _refused(writing, request, owed, body.loss)
     if refused is not None:
         return refused
-    flagged = tuple((pair, pair not in paid) for pair in request.pairs)
+    flagged = tuple((pair, pair not in paid) for pair in pairs)
     entry = writing.append(
         "repeat",
         RepeatBody(
@@ -174,8 +166,11 @@ def fail(writing: Writing, charged: Charged) -> Entry | None:
     return entry
 
 
-def _asked_before(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused | None:
-    """What an earlier request with the same id got; None without an id, or if it is new."""
+def _asked_before(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...]) -> Charged | BudgetRefused | None:
+    """What an earlier request with the same id got; None without an id, or if it is new.
+
+    `pairs` have all paid for it: the request's own then, and a group of the asker then or when they joined.
+    """
     if request.request_id is None:
         return None
     found = select(requests).where(requests.c.request == request.request_key)
@@ -188,14 +183,14 @@ def _asked_before(writing: Writing, request: ChargeRequest) -> Charged | BudgetR
     charged_by = _charge_entry(writing, row.charge)
     body = charge_body(charged_by)
     paid = paid_pairs(writing.connection, row.charge)
-    ensure(paid.issuperset(request.charges), "a request that was answered is paid for")
+    ensure(paid.issuperset(pairs), "a request that was answered is paid for")
     return Charged(
         sequence=row.charge,
         release=release_name(charged_by.hash),
         charge=charged_by.name,
         entry=answered.name,
         at=answered.at,
-        charges=tuple(ChargedPair(scope, block, new=False) for scope, block in request.pairs),
+        charges=tuple(ChargedPair(scope, block, new=False) for scope, block in pairs),
         loss=body.loss,
         fresh=False,
         payload=_payload(writing, row.charge),
@@ -216,7 +211,8 @@ def _refused(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...], 
     if not found:
         return None
     refused = refusal(found, request.asker, loss)
-    body = RefuseBody(refused.code, request.asker, request.purpose, request.question, request.pairs)
+    named = with_groups(request.charges, writing.fold.groups)
+    body = RefuseBody(refused.code, request.asker, request.purpose, request.question, named)
     writing.append("refuse", body)
     return refused
 

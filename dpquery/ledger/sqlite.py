@@ -57,7 +57,7 @@ class SQLiteFile:
 
     @property
     def driver_errors(self) -> tuple[type[Exception], ...]:
-        return (sqlite3.Error,)
+        return (sqlite3.Error, UnicodeDecodeError)
 
     def engine(self) -> Engine:
         return _engine(self._open)
@@ -79,9 +79,18 @@ class SQLiteFile:
             return "busy"
         if isinstance(error, sqlite3.IntegrityError):
             return "broken"
-        if code in _CORRUPT:
+        if code in _CORRUPT or isinstance(error, UnicodeDecodeError):  # a message that quotes damaged names
             return "corrupt"
         return "lost" if code == sqlite3.SQLITE_IOERR else "unusable"
+
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file that has the name by now."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            why = f"the ledger {self.path} cannot be reached: {error.strerror}"
+            raise LedgerError("DPQ-801", why, fix="check DIR") from error
+        return found.st_dev, found.st_ino
 
     def _open(self) -> sqlite3.Connection:
         # `mode=rw`: a missing file is an error, never a new, empty ledger.

@@ -11,34 +11,43 @@ from sqlalchemy import Table, select
 
 from dpquery.errors import DpqueryError, LedgerError
 from dpquery.ledger.bodies import (
+    AdoptBody,
     Body,
     ChargeBody,
     CloseBody,
     FailBody,
     GenesisBody,
     GrantBody,
+    JoinBody,
     RefuseBody,
     ReleaseBody,
     RepeatBody,
 )
 from dpquery.ledger.canonical import canonical_text
+from dpquery.ledger.checkpoints import covered_by
 from dpquery.ledger.fold import Fold, broken_chain
+from dpquery.ledger.joining import lost_to, seen_of
 from dpquery.ledger.rows import entries_after, read_balances, read_head
-from dpquery.ledger.schema import charged_pairs, charges, failures, releases, requests
+from dpquery.ledger.schema import charged_pairs, charges, failures, members, releases, requests
+from dpquery.ledger.scopes import Scope
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dpquery.accounting import Loss
+    from dpquery.ledger.bodies import Seen
+    from dpquery.ledger.checkpoints import Checkpoint
     from dpquery.ledger.entries import Entry
     from dpquery.ledger.scopes import Pair
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found whole. A ledger that was replaced by an older copy of itself is whole: compare `head`."""
+    """What was found whole. A ledger that was replaced by an older copy of itself is whole: take checkpoints."""
 
     dataset: str
+    ledger: str
+    """Its random name, from its first entry."""
     steward: str
     """Public key that signed every grant and close, hexadecimal."""
     entries: int
@@ -48,6 +57,8 @@ class Verification:
     """Label of the last entry."""
     decisions: int
     """Grants and closes, all signed."""
+    adoptions: int
+    """Checkpoints that were adopted after a restore, all signed."""
     charges: int
     releases: int
     verified: bool = True
@@ -63,7 +74,12 @@ class _Tables:
     requests: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
     releases: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
     failures: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
+    members: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
     losses: dict[int, Loss] = field(default_factory=dict)
+    paid_by: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
+    """Charges and blocks that each scope has paid for."""
+    lost: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
+    """By analyst: what adoptions say that they saw."""
 
     def apply(self, entry: Entry, body: Body) -> None:
         """Take in the next entry; LedgerError DPQ-802 if it does not follow from those before."""
@@ -92,10 +108,26 @@ class _Tables:
                 if body.charge not in self.charges or (body.charge, body.attempt) in self.failures:
                     broken_chain(entry.sequence, "fails what was not tried")
                 self.failures[body.charge, body.attempt] = (entry.sequence,)
+            case JoinBody():
+                self._join(entry, body)
+            case AdoptBody():
+                for analyst, seen in lost_to(entry.sequence, body).items():
+                    self.lost[analyst] = (*self.lost.get(analyst, ()), *seen)
             case GenesisBody() | GrantBody() | CloseBody() | RefuseBody():
                 pass
             case _:
                 assert_never(body)
+
+    def _join(self, entry: Entry, body: JoinBody) -> None:
+        """The group takes over exactly what the analyst had seen and the group had not paid for."""
+        group = Scope("group", body.group)
+        theirs = self.paid_by.get(str(Scope("analyst", body.analyst)), set())
+        unpaid = theirs - self.paid_by.get(str(group), set())
+        if body.seen != seen_of(unpaid, self.losses) or body.lost != self.lost.get(body.analyst, ()):
+            broken_chain(entry.sequence, f"does not charge {group} what its new member has seen")
+        self.members[body.group, body.analyst] = (entry.sequence,)
+        for seen in body.seen:
+            self._pay(entry, seen.entry, tuple((group, block) for block in seen.blocks))
 
     def _pay(self, entry: Entry, charge: int, pairs: tuple[Pair, ...]) -> None:
         for scope, block in pairs:
@@ -103,6 +135,7 @@ class _Tables:
             if key in self.charged_pairs:
                 broken_chain(entry.sequence, f"charges {scope} twice for one release")
             self.charged_pairs[key] = (entry.sequence,)
+            self.paid_by.setdefault(str(scope), set()).add((charge, block))
 
     def _request(self, entry: Entry, charge: int, body: ChargeBody | RepeatBody) -> None:
         if not body.request:
@@ -112,10 +145,13 @@ class _Tables:
         self.requests[body.request] = (body.fingerprint, charge, entry.sequence)
 
 
-def verify_all(connection: Connection) -> Verification:
-    """Read everything; LedgerError DPQ-802 at the first thing that does not hold together."""
+def verify_all(connection: Connection, checkpoint: Checkpoint | None = None) -> tuple[Verification, Fold]:
+    """Read everything; LedgerError DPQ-802 at the first thing that does not hold together.
+
+    With `checkpoint`: DPQ-809 or DPQ-810 if the whole ledger does not cover it.
+    """
     try:
-        return _verify(connection)
+        return _verify(connection, checkpoint)
     except LedgerError:
         raise
     except (DpqueryError, LookupError, TypeError, ValueError) as error:
@@ -124,7 +160,7 @@ def verify_all(connection: Connection) -> Verification:
         ) from error
 
 
-def _verify(connection: Connection) -> Verification:
+def _verify(connection: Connection, checkpoint: Checkpoint | None) -> tuple[Verification, Fold]:
     fold, tables = Fold(), _Tables()
     decided, at = 0, ""
     for entry in entries_after(connection, 0):
@@ -144,17 +180,23 @@ def _verify(connection: Connection) -> Verification:
     _compare(connection, charged_pairs, 3, tables.charged_pairs)
     _compare(connection, requests, 1, tables.requests)
     _compare(connection, failures, 2, tables.failures)
+    _compare(connection, members, 2, tables.members)
     _check_payloads(connection, tables.releases)
-    return Verification(
+    if checkpoint is not None:
+        covered_by(connection, fold.genesis, checkpoint)
+    found = Verification(
         dataset=fold.genesis.dataset,
+        ledger=fold.genesis.ledger,
         steward=fold.genesis.steward,
         entries=fold.sequence,
         head=f"sha256:{fold.hash}",
         at=at,
         decisions=decided,
+        adoptions=len(fold.adopted),
         charges=len(tables.charges),
         releases=len(tables.releases),
     )
+    return found, fold
 
 
 def _compare(connection: Connection, table: Table, key_columns: int, wanted: dict[Any, tuple[Any, ...]]) -> None:

@@ -392,6 +392,26 @@ class Report(_Section):
     fairness_ratio_max: float = Field(3.0, gt=1, description="warn when worst / best relative error passes this")
 
 
+class LedgerPlaces(_Section):
+    url: Annotated[str, StringConstraints(pattern=r"^postgresql://[^\s]+$")] | None = Field(
+        None, description="a PostgreSQL database to keep the ledger in, without a password; else a file in the store"
+    )
+    checkpoint: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        None,
+        description="a file that `dpquery ledger checkpoint` wrote; every use of the ledger checks it. "
+        "A whole path, or one from the folder that the store is in",
+    )
+
+    @model_validator(mode="after")
+    def _without_password(self) -> Self:
+        address = "" if self.url is None else self.url.partition("://")[2].partition("/")[0]
+        if ":" in address.rpartition("@")[0] or (self.url is not None and "password=" in self.url):
+            raise fault("a policy holds no password", "leave it out, and keep it in ~/.pgpass, mode 0600")
+        if self.checkpoint is not None and not self.checkpoint.isprintable():
+            raise fault("the path of the checkpoint is not printable", 'checkpoint = "store.checkpoint.json"')
+        return self
+
+
 class Policy(_Section):
     """A dpquery policy. What is not named here does not exist for an analyst."""
 
@@ -404,4 +424,7 @@ class Policy(_Section):
     analysts: dict[PersonName, Analyst] = Field(min_length=1, description="who may ask")
     budgets: Budgets = Field(description="first grants, written by init")
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}), description="per query")
+    ledger: LedgerPlaces = Field(
+        default_factory=lambda: LedgerPlaces.model_validate({}), description="where the ledger and its checkpoint are"
+    )
     report: Report = Field(default_factory=lambda: Report.model_validate({}), description="what reports compare")

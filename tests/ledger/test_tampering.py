@@ -178,7 +178,7 @@ def test_the_table_itself_refuses_to_pass_a_cap(path: Path) -> None:
 
 
 def test_every_table_is_strict(path: Path) -> None:
-    assert len(tables(path)) == 8
+    assert len(tables(path)) == 9
     with closing(sqlite3.connect(path)) as connection:
         for name, strict in connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'"):
             assert strict or name.startswith("sqlite_") or name == "alembic_version"

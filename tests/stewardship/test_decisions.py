@@ -21,8 +21,9 @@ from dpquery.ledger import Caps, Grant, Ledger, Scope, make_steward_key
 from dpquery.ledger.bodies import GrantBody
 from dpquery.noise.conversion import rho_within
 from dpquery.policy import parse_policy
-from dpquery.session import Session, ledger_path
+from dpquery.session import Session
 from dpquery.stewardship import Steward, steward
+from dpquery.store_ledger import ledger_place
 
 ANA = "analyst:ana"
 WHY: Any = {"reason": "a test", "actor": "eva"}
@@ -37,13 +38,13 @@ def made(tmp_path: Path) -> MadeStore:
 
 
 def cap_in_force(door: Steward, scope: str, block: str = "*") -> Cap | None:
-    with Ledger.open(ledger_path(door.store)) as ledger:
+    with Ledger.open(ledger_place(door.store)) as ledger:
         ledger.verify()
         return ledger.caps().cap(Scope.parse(scope), block)
 
 
 def refused(door: Steward, action: str, *words: object, **options: object) -> DpqueryError:
-    with Ledger.open(ledger_path(door.store)) as ledger:
+    with Ledger.open(ledger_place(door.store)) as ledger:
         before = ledger.head()
         with pytest.raises(DpqueryError) as caught:
             getattr(door, action)(*words, **{**WHY, **options})
@@ -55,7 +56,7 @@ def test_a_ceiling_in_the_policy_is_the_first_grant_and_the_cap_the_second(made:
     cap, tied = cap_in_force(made.steward, ANA), cap_in_force(made.steward, "analyst:ben")
     assert cap is not None
     assert cap == tied
-    with Ledger.open(ledger_path(made.steward.store)) as ledger:
+    with Ledger.open(ledger_place(made.steward.store)) as ledger:
         ceiling = ledger.caps().ceiling(Scope.parse(ANA), "2026-01")
     assert ceiling is not None
     assert (ceiling.epsilon, cap.epsilon) == (20 * NANO, 10 * NANO)
@@ -286,7 +287,7 @@ def test_without_the_steward_s_key_nobody_decides(made: MadeStore) -> None:
 
 def test_the_ledger_holds_who_and_why(made: MadeStore) -> None:
     done = made.steward.close(ANA, reason="left the company", actor="eva")
-    with Ledger.open(ledger_path(made.steward.store)) as ledger:
+    with Ledger.open(ledger_place(made.steward.store)) as ledger:
         head = ledger.head()
     assert head.name == done.ledger.entry
     body = json.loads(head.body)

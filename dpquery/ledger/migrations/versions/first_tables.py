@@ -11,7 +11,7 @@ down_revision = None
 _WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _KINDS = "'genesis', 'grant', 'close', 'charge', 'release', 'fail', 'repeat', 'refuse', 'join', 'adopt'"
 
-APPEND_ONLY = ("entries", "charges", "charged_pairs", "requests", "releases", "failures")
+APPEND_ONLY = ("entries", "charges", "charged_pairs", "requests", "releases", "members", "failures")
 
 SQLITE_TRIGGERS = (
     *(
@@ -132,6 +132,14 @@ def upgrade() -> None:
         sa.Column("entry", _WHOLE, sa.ForeignKey("entries.sequence"), nullable=False, unique=True),
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "members",
+        sa.Column("group_name", sa.Text, nullable=False),
+        sa.Column("analyst", sa.Text, nullable=False),
+        sa.Column("entry", _WHOLE, sa.ForeignKey("entries.sequence"), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", "analyst"),
         sqlite_strict=True,
     )
     op.create_table(
