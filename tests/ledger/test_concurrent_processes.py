@@ -2,130 +2,118 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
+import ledger_clients
 import pytest
+from ledgers import STORES
+from planning import POLICY
+from stores import made_up_calls, make_store
 
-from dpquery.accounting import Cap
-from dpquery.ledger import Grant, Ledger, Scope, make_steward_key
+from dpquery.ledger import Ledger
 from dpquery.ledger.bodies import ReleaseBody, decode
 from dpquery.ledger.entries import release_name
+from dpquery.session import ledger_path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-CLIENT = """
-import sys
-from pathlib import Path
-from dpquery.accounting import Loss
-from dpquery.errors import BudgetRefused
-from dpquery.ledger import ChargeRequest, Ledger, Scope
-path, name, cost, record = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "record"
-pairs = tuple((Scope.parse(text), block) for text in ("dataset", "analyst:ana") for block in ("a", "b"))
-accepted = refused = 0
-with Ledger.open(path) as ledger:
-    print("ready", flush=True)
-    sys.stdin.readline()
-    while refused < 2:
-        number = accepted + refused
-        request = ChargeRequest(f"{name}-{number}", f"{name}-{number}", "ana", "p", pairs, Loss(cost, None, 0))
-        try:
-            charged = ledger.charge(request)
-        except BudgetRefused:
-            refused += 1
-            continue
-        accepted += 1
-        if record:
-            ledger.record(charged, name.encode())
-            print(charged.release, flush=True)
-print(accepted, flush=True)
-"""
+SEED = 2026
 
 
-def make_ledger(folder: Path, epsilon: int) -> Path:
-    key = folder / "key"
-    make_steward_key(key)
-    cap = Cap(epsilon, 0, 0, 0, 0)
-    grants = [Grant(scope, "*", cap, "test", "steward") for scope in (Scope("dataset"), Scope("analyst", "ana"))]
-    Ledger.create(folder / "l.sqlite", dataset="d", steward_key=key, grants=grants).close()
-    return folder / "l.sqlite"
+def clients(store: str, what: str, count: int, seed: int = SEED) -> dict[str, int]:
+    """What clients forked from a process of their own did; every check that failed there fails here."""
+    command = [sys.executable, ledger_clients.__file__, store, what, str(count), str(seed)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ledger_clients.__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
 
 
-def start(path: Path, count: int, cost: int, *, record: bool) -> list[subprocess.Popen[str]]:
-    """Clients that wait until all of them are ready."""
-    mode = "record" if record else "charge"
-    clients = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", CLIENT, str(path), f"{random.getrandbits(64):x}", str(cost), mode],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(count)
-    ]
-    for client in clients:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "ready\n"
-    for client in clients:
-        assert client.stdin is not None
-        client.stdin.write("\n")
-        client.stdin.flush()
-    return clients
+@pytest.mark.parametrize("store", STORES)
+def test_the_last_unit_is_sold_once(store: str) -> None:
+    found = clients(store, "race", ledger_clients.RACERS)
+    assert found["accepted"] == ledger_clients.CAP // ledger_clients.COST
+    assert found["spent"] == found["accepted"] * ledger_clients.COST
 
 
-def finish(client: subprocess.Popen[str]) -> list[str]:
-    output, _ = client.communicate(timeout=60)
-    return output.split()
+@pytest.mark.parametrize("store", STORES)
+def test_tens_of_clients_lose_nothing(store: str) -> None:
+    found = clients(store, "crowd", ledger_clients.PROCESSES)
+    everything = ledger_clients.PROCESSES * ledger_clients.THREADS * ledger_clients.ASKED
+    assert found["told"] == found["charges"] == found["releases"] == everything
 
 
-def test_the_last_unit_is_sold_once(tmp_path: Path) -> None:
-    path = make_ledger(tmp_path, 100)
-    clients = start(path, 6, 7, record=False)
-    accepted = [int(finish(client)[-1]) for client in clients]
-    assert [client.returncode for client in clients] == [0] * 6
-    assert sum(accepted) == 100 // 7
-    with Ledger.open(path) as ledger:
-        found = ledger.verify()
-        assert found.charges == 100 // 7
-        assert {balance.spent.epsilon for balance in ledger.balances()} == {98}
+@pytest.mark.parametrize("store", STORES)
+def test_killed_processes_leave_a_whole_ledger(store: str) -> None:
+    found = clients(store, "kills", 200)
+    assert found["charges"] > found["releases"] >= found["shown"] > 0
+    assert found["refusals"] > 0
 
 
-def kill_while_charging(path: Path, rounds: int, clients_per_round: int) -> None:
-    shown: set[str] = set()
-    for _ in range(rounds):
-        clients = start(path, clients_per_round, 1, record=True)
-        for client in clients:
-            time.sleep(random.uniform(0, 0.08))
-            client.send_signal(signal.SIGKILL)
-        for client in clients:
-            shown |= {line for line in finish(client) if line.startswith("r-") and len(line) == 18}
-            assert client.returncode == -signal.SIGKILL
-        with Ledger.open(path) as ledger:
-            found = ledger.verify()
-            for balance in ledger.balances():
-                assert balance.spent.epsilon == found.charges <= 10**6
-                assert balance.counts["released"] == found.releases
-                assert balance.counts["charged"] == found.charges - found.releases
-            released = released_names(ledger)
-            assert shown <= released
-    assert shown
+@pytest.mark.slow
+@pytest.mark.parametrize("store", STORES)
+def test_killed_processes_leave_a_whole_ledger_every_time(store: str) -> None:
+    assert clients(store, "kills", 2000, seed=random.getrandbits(32))["shown"] > 0
+
+
+def test_killed_commands_leave_a_whole_store(tmp_path: Path) -> None:
+    """`dpquery query` dies at any moment between its start and its end; then the store answers as before."""
+    made = make_store(tmp_path, POLICY, made_up_calls(200))
+    sql = "SELECT COUNT(*) FROM calls"
+    shown = {release_of(start_command(made.folder, sql))}  # compiles kernels, which the next one finds
+    start = time.monotonic()
+    shown.add(release_of(start_command(made.folder, sql)))
+    longest = time.monotonic() - start
+    for number in range(10):
+        command = start_command(made.folder, sql, "--fresh", "--request-id", f"r{number}")
+        time.sleep(random.uniform(0, longest))
+        command.send_signal(signal.SIGKILL)
+        shown.add(release_of(command))
+        with Ledger.open(ledger_path(made.steward.store)) as ledger:
+            verified = ledger.verify()
+            assert verified.charges >= verified.releases
+            assert shown - {None} <= released_names(ledger)
+    budget = subprocess.run(
+        [sys.executable, "-m", "dpquery", "budget", made.folder, "--json"], capture_output=True, check=True
+    )
+    document: dict[str, Any] = json.loads(budget.stdout)
+    assert document["ledger"]["verified"]
+    (own,) = [one for one in document["scopes"] if one["scope"] == "analyst:ana" and one["block"] == "2026-01"]
+    entries = own["entries"]
+    assert entries["released"] + entries["charged"] == verified.charges
+    assert own["spent"]["epsilon"] == pytest.approx(0.1 * verified.charges)
+    assert own["spent"]["epsilon"] <= own["cap"]["epsilon"]
+    again = start_command(made.folder, sql, "--fresh", "--request-id", "r9")
+    assert release_of(again) is not None
+
+
+def start_command(folder: Path, sql: str, *more: str) -> subprocess.Popen[str]:
+    words = ["query", str(folder), sql, "--analyst", "ana", "--purpose", "network_planning", "--epsilon", "0.1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "dpquery", *words, "--json", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def release_of(command: subprocess.Popen[str]) -> str | None:
+    """Name of the release that the command printed before it ended, if it got so far."""
+    output, _ = command.communicate(timeout=120)
+    try:
+        return str(json.loads(output)["release"])
+    except json.JSONDecodeError:
+        return None
 
 
 def released_names(ledger: Ledger) -> set[str]:
     by_sequence = {entry.sequence: entry for entry in ledger.entries()}
     bodies = [decode(entry) for entry in by_sequence.values()]
     return {release_name(by_sequence[body.charge].hash) for body in bodies if isinstance(body, ReleaseBody)}
-
-
-def test_killed_processes_leave_a_whole_ledger(tmp_path: Path) -> None:
-    kill_while_charging(make_ledger(tmp_path, 10**6), rounds=2, clients_per_round=8)
-
-
-@pytest.mark.slow
-def test_killed_processes_leave_a_whole_ledger_every_time(tmp_path: Path) -> None:
-    kill_while_charging(make_ledger(tmp_path, 10**6), rounds=60, clients_per_round=8)
