@@ -207,22 +207,22 @@ class Ledger:
 
     def find_versions(self, unversioned: str) -> tuple[StoredRelease, ...]:
         """Every stored release of a question without its versions; the newest first."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.find_versions(connection, unversioned)
 
     def find_named(self, analyst: str, release: str) -> StoredRelease | None:
         """The stored release of that name, if the analyst's own scope has paid for it."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.find_named(connection, analyst, release)
 
     def find_request(self, asker: str, request_id: str) -> Mapping[str, Any] | None:
         """The summary of the plan that the asker's request with this id was charged for; None if the id is new."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.find_request(connection, asker, request_id)
 
     def payload_of(self, stored: StoredRelease) -> bytes:
         """The bytes of a stored release. Who has not paid for it gets them from `adopt` only."""
-        with self._file.reading() as connection:
+        with self._database.reading() as connection:
             return finding.payload_of(connection, stored)
 
     def standing(self, pairs: Sequence[Pair]) -> tuple[Standing, ...]:

@@ -51,11 +51,12 @@ ASKED = st.builds(
 def spelling(draw: st.DrawFn, asked: Asked) -> str:
     """The question with its parts in any order, and with other names, brackets, gaps, comments and letters."""
     conditions = list(draw(st.permutations(asked.conditions)))
-    if conditions and draw(st.booleans()):
+    if draw(st.booleans()) and conditions:
         conditions.append(draw(st.sampled_from(conditions)))  # said twice
     while len(conditions) > 1 and draw(st.booleans()):  # any bracketing of AND
         conditions[:2] = [f"({conditions[0]} AND {conditions[1]})"]
-    conditions = [f"(({c}))" if draw(st.booleans()) else c for c in conditions]
+    for i, condition in enumerate(conditions):
+        conditions[i] = f"(({condition}))" if draw(st.booleans()) else condition
     keys = draw(st.permutations(asked.keys))
     outputs = [(key, False) for key in keys] + [(a, True) for a in draw(st.permutations(asked.aggregates))]
     outputs = draw(st.permutations(outputs))

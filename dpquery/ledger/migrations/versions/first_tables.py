@@ -100,6 +100,7 @@ def upgrade() -> None:
         "charges",
         sa.Column("sequence", _WHOLE, sa.ForeignKey("entries.sequence"), primary_key=True, autoincrement=False),
         sa.Column("question", sa.Text, nullable=False),
+        sa.Column("unversioned", sa.Text, nullable=False),
         sa.Column("asked_epsilon", _WHOLE),
         sa.Column("asked_rho", _WHOLE),
         sa.CheckConstraint("asked_epsilon >= 0", name="charges_asked_epsilon"),
@@ -107,6 +108,7 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("charges_question", "charges", ["question", "sequence"])
+    op.create_index("charges_unversioned", "charges", ["unversioned", "sequence"])
     op.create_table(
         "charged_pairs",
         sa.Column("charge", _WHOLE, sa.ForeignKey("charges.sequence"), nullable=False),
