@@ -99,7 +99,7 @@ class History:
         stored = self.ledgers[which].find_release(request.question, charged_to=request.charges)
         if stored is None:
             return
-        assert stored.payload == self.world.stored[stored.sequence]
+        assert self.ledgers[which].payload_of(stored) == self.world.stored[stored.sequence]
         assert set(stored.charged) == self.world.paid[stored.sequence]
         after = self.world.copy()
         expected = after.adopt(request, stored)
