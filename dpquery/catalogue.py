@@ -77,6 +77,7 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-805": Entry("not durable here", "SQLite or PostgreSQL lacks a setting without which a commit could be lost. Use a local disk; on a server, fsync = on."),
     "DPQ-806": Entry("exists already", "A ledger or a steward's key is never replaced. Move it away, or name another folder."),
     "DPQ-807": Entry("attempt closed", "This attempt was noted as failed, so its late answer is not stored and must not leave."),
+    "DPQ-811": Entry("not the ledger's release", "A saved release differs from its receipt, or from what the ledger keeps. What was shown may have been edited, or is of another ledger."),
     "DPQ-808": Entry("not this steward's key", "Only the key that `init` made for this ledger signs its budgets."),
     "DPQ-809": Entry("ledger behind its checkpoint", "The ledger is an older copy than when the checkpoint was taken, or another ledger. Bring it back, or after a restore adopt the checkpoint: docs/ledger.md."),
     "DPQ-810": Entry("no checkpoint", "The checkpoint is missing, is none, or is not signed by this ledger's steward. Bring it back from a copy. How a first one is taken: docs/ledger.md."),

@@ -315,6 +315,11 @@ def upwards(amount: Decimal) -> float:
     return float(amount.quantize(Decimal("1e-18"), rounding=ROUND_CEILING))
 
 
+def upwards_of(epsilon_nano: int) -> float:
+    """Whole billionths of epsilon as a release shows them."""
+    return upwards(Decimal(epsilon_nano) / NANO)
+
+
 def plain(amount: Decimal) -> str:
     """A short decimal text without trailing zeros or exponent."""
     text = f"{amount:.9f}".rstrip("0").rstrip(".")

@@ -109,6 +109,66 @@ class ValueBounds(_Document):
     new: bool = Field(description="whether they were chosen for this query")
 
 
+class ExactLoss(_Document):
+    """What the ledger holds for a charge, in whole units; null is without limit."""
+
+    epsilon: int | None = Field(description="billionths")
+    rho: int | None = Field(description="millionths of a millionth")
+    delta: int = Field(description="units of 1e-18")
+
+
+class Parameter(_Document):
+    type: Literal["integer", "decimal", "text", "boolean", "date", "timestamp"]
+    value: str | int | float | bool | None
+
+
+class AskedQuery(_Document):
+    """What it takes, beside the stored integers and the policy, to compute an answer's values again."""
+
+    kind: Literal["answer", "bounding-loss"]
+    sql: str
+    params: dict[str, Parameter]
+    bounds: dict[str, int] = Field(description="contribution bounds that were asked for")
+    value_bounds: tuple[ValueBounds, ...]
+    confidence: float
+
+
+class ReceiptDocument(_Document):
+    """What a release carries so that the ledger can be compared with it. Nobody signs it: the ledger is the proof."""
+
+    schema_: Literal["dpquery.receipt/1"] = Field("dpquery.receipt/1", alias="schema")
+    release: str
+    charge: str = Field(description="hash of the ledger's entry that charged the release")
+    entry: str = Field(description="hash of the entry that this request got: the charge, or a repeat")
+    at: str
+    dataset: str
+    ledger: str = Field(description="the random name that the ledger has from its first entry on")
+    steward: str = Field(description="public key that signs the ledger's caps, Ed25519, hexadecimal")
+    analyst: str
+    purpose: str
+    notice: str
+    question: str
+    canonical: str
+    data_version: int
+    policy_version: int
+    consent_version: int
+    loss: ExactLoss
+    record: str = Field(description="hash of the noisy integers that the ledger keeps")
+    query: AskedQuery
+    table: str
+    bounding: str = Field(description="how much one number may add, in words")
+    dpquery: str = Field(description="version that wrote it")
+    rows: str = Field(description="hash of the rows as they were handed out")
+    digest: str = Field(description="hash of all the rest of this object")
+
+
+class Seal(_Document):
+    """Hashes by which an object agrees with itself; whoever changes it can make new ones."""
+
+    rows: str
+    document: str = Field(description="hash of all but the rows and this hash")
+
+
 class ReleaseDocument(_Document):
     """What `dpquery query --json` prints."""
 
@@ -128,6 +188,8 @@ class ReleaseDocument(_Document):
     ledger: LedgerEntry | None
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    receipt: ReceiptDocument | None = Field(None, description="null in a preview")
+    seal: Seal | None = Field(None, description="null in a preview")
 
 
 class DerivedColumn(_Document):
@@ -156,6 +218,10 @@ class DerivedDocument(_Document):
     ledger: tuple[LedgerEntry, ...]
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    numerator: str | None = Field(None, description="of a ratio: the value column that is divided")
+    denominator: str | None = Field(None, description="of a ratio: the value column that it is divided by")
+    receipts: tuple[ReceiptDocument, ...] = Field((), description="of each release, in order")
+    seal: Seal | None = None
 
 
 class BoundsLevel(_Document):
@@ -185,6 +251,8 @@ class BoundingLossDocument(_Document):
     ledger: LedgerEntry
     versions: dict[str, str]
     warnings: tuple[str, ...]
+    receipt: ReceiptDocument
+    seal: Seal | None = None
 
 
 class Amount(_Document):
@@ -422,6 +490,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,
     "prices": PricesDocument,
+    "receipt": ReceiptDocument,
     "refusal": RefusalDocument,
     "tables": TablesDocument,
 }

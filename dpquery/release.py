@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpquery.describe import bounding_in_words, columns
 from dpquery.documents import (
@@ -20,6 +20,8 @@ from dpquery.errors import ensure
 from dpquery.faces.sheet import Sheet, sheet_of
 from dpquery.faces.shown import Shown, checked_confidence
 from dpquery.postprocessing.answer import answer
+from dpquery.receipts.digests import as_json, sealed
+from dpquery.receipts.provenance import receipt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from dpquery.faces.derive import Combined, Ratio, Source
     from dpquery.postprocessing.answer import Answer
     from dpquery.privacy.calibrate import PrivacyPlan
+    from dpquery.receipts.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Release(Shown):
     ledger: LedgerEntry = field(repr=False)
     versions: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    provenance: Provenance = field(repr=False, kw_only=True)
+    """Which ledger keeps it, and what was asked."""
     chosen: tuple[ChosenBounds, ...] = ()
     """Value bounds that were chosen for it, each with the release that did so."""
 
@@ -58,9 +63,9 @@ class Release(Shown):
         return bounding_in_words(self.plan.bounded.logical, self.plan)
 
     @property
-    def receipt(self) -> dict[str, str]:
-        """Where the ledger keeps this release: its name, the entry that charged it, and when."""
-        return {"release": self.release_id, "entry": self.ledger.entry, "at": self.ledger.at}
+    def receipt(self) -> dict[str, Any]:
+        """Where the ledger keeps this release: its name, the entry that it got, when, and what can be compared."""
+        return as_json(receipt_of(self))
 
     @property
     def confidence(self) -> float:
@@ -104,7 +109,7 @@ class Release(Shown):
 
     def document(self) -> ReleaseDocument:
         """The release as the object that `dpquery query --json` prints."""
-        return ReleaseDocument(
+        document = ReleaseDocument(
             status="repeated" if self.status == "repeated" else "released",
             release=self.release_id,
             columns=columns(self.plan),
@@ -120,7 +125,9 @@ class Release(Shown):
             ledger=self.ledger,
             versions=dict(self.versions),
             warnings=self.warnings,
+            receipt=receipt_of(self),
         )
+        return sealed(document)
 
 
 def value_columns(release: Release) -> tuple[ValueColumn, ...]:

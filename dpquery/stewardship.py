@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
+    from dpquery.receipts.verify import Checked
 
 
 def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None = None) -> Steward:
@@ -122,6 +123,17 @@ class Steward:
     def tables(self) -> TablesDocument:
         """Tables and columns that the policy names."""
         return tables_document(catalog_of(self.store))
+
+    def verify_receipt(self, file: str | Path) -> Checked:
+        """Whether a saved release is as it was made, is in this store's ledger, and has the values that this keeps.
+
+        UsageError if the file holds no release; LedgerError if the ledger itself does not hold together.
+        """
+        from dpquery.receipts.verify import check_against
+
+        saved = arguments.path(file, "a saved release", example='verify_receipt("release.parquet")')
+        with open_ledger(self.store) as ledger:
+            return check_against(saved, self.store, ledger)
 
     def budget(self) -> BudgetDocument:
         """Who has spent what, per scope and block, with the ledger verified."""

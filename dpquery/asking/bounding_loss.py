@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from dpquery.faces.words import number_text
 from dpquery.noise.tails import deviations, standard_deviation
 from dpquery.plan.loss import TIMES, Clamped, Level
 from dpquery.postprocessing import intervals
+from dpquery.receipts.digests import sealed
+from dpquery.receipts.provenance import receipt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +123,7 @@ class BoundingLoss(Shown):
         return self.release.guarantee
 
     @property
-    def receipt(self) -> dict[str, str]:
+    def receipt(self) -> dict[str, Any]:
         """Where the ledger keeps this release."""
         return self.release.receipt
 
@@ -191,7 +193,7 @@ class BoundingLoss(Shown):
             DerivedColumn(name=c.name, aggregate=c.sql, low=f"{c.name}_low", high=f"{c.name}_high")
             for c in sheet.values
         ]
-        return BoundingLossDocument(
+        document = BoundingLossDocument(
             status="repeated" if self.status == "repeated" else "released",
             release=self.release.release_id,
             columns=tuple(columns),
@@ -217,7 +219,9 @@ class BoundingLoss(Shown):
             ledger=self.release.ledger,
             versions=source.versions,
             warnings=source.warnings,
+            receipt=receipt_of(self.release),
         )
+        return sealed(document)
 
     def bounds_at(self, times: float) -> dict[str, int]:
         """The bounds that are `times` the query's, by name."""

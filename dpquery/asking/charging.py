@@ -19,6 +19,8 @@ from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
 from dpquery.postprocessing.answer import answer
 from dpquery.privacy.question import Versions, canonical_plan, question, unversioned
+from dpquery.receipts.digests import sha256
+from dpquery.receipts.provenance import Provenance, text_of
 from dpquery.release import Release
 
 if TYPE_CHECKING:
@@ -122,7 +124,8 @@ def released(
     with _after(charged, describe.cost(plan, ()).epsilon):
         if charged.payload is not None:
             kept, noisy = record.unpack(charged.payload, plan)
-            return _release(query, kept, noisy, versions, charged, status="repeated")
+            own = provenance(query, request, charged, charged.payload)
+            return release_of(query, kept, noisy, versions, charged, own=own, status="repeated")
         try:
             rows = stored_rows(session.store, session.catalog, plan, versions.data)
             payload = ledger.record(charged, record.pack(*measured(plan, rows)))
@@ -130,7 +133,8 @@ def released(
             ledger.fail(charged)
             raise
         kept, noisy = record.unpack(payload, plan)
-        return _release(query, kept, noisy, versions, charged, status="released")
+        own = provenance(query, request, charged, payload)
+        return release_of(query, kept, noisy, versions, charged, own=own, status="released")
 
 
 @contextmanager
@@ -174,7 +178,7 @@ def _older(query: Query, nano: int, request_id: str | None, as_of: AsOf) -> Aski
         tuple(plan.loss for plan in plans),
         as_of,
     )
-    versions = _charged_versions(now, stored.plan)
+    versions = charged_versions(now, stored.plan)
     plan = verify(plans[0])
     return Asking(plan, versions, charge_request(query, plan, versions, request_id, as_of), stored)
 
@@ -189,7 +193,7 @@ def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None
     charged = None if request_id is None else session.ledger.find_request(session.analyst, request_id)
     if charged is None:
         return None
-    versions = _charged_versions(versions_of(session), charged)
+    versions = charged_versions(versions_of(session), charged)
     for plan in pricing.calibrated(query, nano):
         request = charge_request(query, plan, versions, request_id, as_of)
         with suppress(RequestIdTaken):
@@ -197,20 +201,38 @@ def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None
     raise RequestIdTaken
 
 
-def _charged_versions(now: Versions, charged: Mapping[str, Any]) -> Versions:
+def charged_versions(now: Versions, charged: Mapping[str, Any]) -> Versions:
     """The versions that a charge names, under the policy of today: a charge under another one is another question."""
     return replace(now, data=int(charged["data_version"]), consent=int(charged["consent_version"]))
 
 
-def _release(
+def provenance(query: Query, request: ChargeRequest, charged: Charged, payload: bytes) -> Provenance:
+    """What a receipt will say of the ledger and the question."""
+    ledger = query.session.ledger
+    return Provenance(
+        dataset=ledger.dataset,
+        ledger=ledger.identity,
+        steward=ledger.steward,
+        charge=charged.charge,
+        analyst=request.asker,
+        question=request.question,
+        record=sha256(payload),
+        sql=text_of(query.logical),
+        params=query.values,
+    )
+
+
+def release_of(
     query: Query,
     plan: PrivacyPlan,
     noisy: Sequence[NDArray[np.int64]],
     versions: Versions,
     charged: Charged,
     *,
+    own: Provenance,
     status: str,
 ) -> Release:
+    """The release of stored noisy integers; `plan` is the one that they were drawn by. Reads no rows."""
     session = query.session
     now = versions_of(session)
     pairs = [ScopeCharge(scope=str(c.scope), block=c.block, new=c.new) for c in charged.charges]
@@ -230,4 +252,5 @@ def _release(
         versions=describe.versions_in_use(),
         warnings=(*older.outdated(versions, now), *describe.caveats(plan, query.table), *map(str, query.chosen)),
         chosen=query.chosen,
+        provenance=own,
     )

@@ -34,7 +34,7 @@ def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as
     ones: of a release that it names, the bounds as of the same data.
     """
     each, rest = _shares(query, nano)
-    queries = _bounds_queries(query)
+    queries = bounds_queries(query)
     ids = [None if request_id is None else digest(["bounds/1", request_id, place]) for place in range(len(queries))]
     bounds_as_of = as_of
     if isinstance(as_of, str):
@@ -61,7 +61,7 @@ def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as
 def previewed(query: Query, nano: int) -> Preview:
     """With the bounds that are stored; where they are not, what choosing them costs, and no error yet."""
     each, rest = _shares(query, nano)
-    queries = _bounds_queries(query)
+    queries = bounds_queries(query)
     stored = {argument: _stored_bounds(first, each) for argument, first in queries.items()}
     known = {argument: release for argument, release in stored.items() if release is not None}
     if len(known) == len(queries):
@@ -86,7 +86,7 @@ def _shares(query: Query, nano: int) -> tuple[int, int]:
     return each, rest
 
 
-def _bounds_queries(query: Query) -> dict[Expression, Query]:
+def bounds_queries(query: Query) -> dict[Expression, Query]:
     """The query that chooses the bounds of each value; the same for whatever terms the answer is asked under."""
     requests = bounds_requests(query.logical)
     return {argument: replace(query, logical=request, terms=Terms()) for argument, request in requests.items()}

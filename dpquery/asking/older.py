@@ -21,6 +21,9 @@ AsOf: TypeAlias = int | date | str
 
 EXAMPLE = 'as_of=3, as_of=date(2026, 1, 31), or as_of="r-..."'
 
+AGE = "this is the answer of data version "
+"""How a release says that it is of earlier versions."""
+
 _RELEASE = re.compile(r"r-[0-9a-f]{16}")
 
 
@@ -94,7 +97,7 @@ def outdated(versions: Versions, now: Versions) -> tuple[str, ...]:
     if versions == now:
         return ()
     consents = "" if versions.consent == now.consent else f" and consent version {versions.consent}"
-    return (f"this is the answer of data version {versions.data}{consents}; the store is at {now.data} now",)
+    return (f"{AGE}{versions.data}{consents}; the store is at {now.data} now",)
 
 
 def stored_text(stored: StoredRelease) -> str:

@@ -165,6 +165,11 @@ class Query:
         nano = pricing.bounding_loss_nano(self, epsilon)
         request = loss_request(self.logical)
         release = charging.released(replace(self, logical=request.logical), nano, fresh=fresh, request_id=request_id)
+        return self.loss_of(release, answered)
+
+    def loss_of(self, release: Release, answered: int) -> BoundingLoss:
+        """What a release of this query's bounding loss says, for an answer at `answered` nano-epsilon. Free."""
+        request = loss_request(self.logical)
         bounded = bound(self.logical, self.session.catalog)
         widest = replace(self.logical, requested_bounds=RequestedBounds())
         return BoundingLoss(

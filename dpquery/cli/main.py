@@ -27,6 +27,8 @@ ledger_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(ledger_app, name="ledger")
+receipt_app = typer.Typer(help="Check saved releases.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(receipt_app, name="receipt")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
 ScopeName = Annotated[
@@ -307,6 +309,24 @@ def ledger_adopt(
     from dpquery.stewardship import steward
 
     show_adoption(steward(folder).adopt_checkpoint(checkpoint, reason=reason, actor=actor))
+
+
+@receipt_app.callback()
+def _receipts() -> None:
+    """Check saved releases."""
+
+
+@receipt_app.command("verify")
+def receipt_verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a release that was saved, or a receipt alone")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="folder of the store whose ledger it is compared with")
+    ] = None,
+) -> None:
+    """Check that a saved release is as it was made; with DIR also that the ledger has it, and gives its values."""
+    from dpquery.cli.receipt import verify_receipt
+
+    raise typer.Exit(verify_receipt(file, folder))
 
 
 def _status(ended: SystemExit) -> int:

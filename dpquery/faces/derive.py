@@ -21,6 +21,8 @@ from dpquery.faces.shown import Shown, checked_confidence
 from dpquery.noise.tails import deviations
 from dpquery.postprocessing import intervals
 from dpquery.privacy.calibrate import NANO, PICO
+from dpquery.receipts.digests import sealed
+from dpquery.receipts.provenance import receipt_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -378,7 +380,9 @@ def _document(derived: Ratio | Combined, kind: Literal["ratio", "combined"]) -> 
         else:
             low, high = f"{column.name}_low", f"{column.name}_high"
             columns.append(DerivedColumn(name=column.name, unit=column.unit, aggregate=column.sql, low=low, high=high))
-    return DerivedDocument(
+    source = derived.source if isinstance(derived, Ratio) else derived
+    releases = source.releases if isinstance(source, Combined) else (source,)
+    document = DerivedDocument(
         derived=kind,
         releases=tuple(receipt.release for receipt in terms.receipts),
         columns=tuple(columns),
@@ -391,7 +395,11 @@ def _document(derived: Ratio | Combined, kind: Literal["ratio", "combined"]) -> 
         ledger=tuple(LedgerEntry(entry=receipt.entry, at=receipt.at) for receipt in terms.receipts),
         versions=dict(terms.versions),
         warnings=terms.warnings,
+        numerator=derived.numerator if isinstance(derived, Ratio) else None,
+        denominator=derived.denominator if isinstance(derived, Ratio) else None,
+        receipts=tuple(receipt_of(release) for release in releases),
     )
+    return sealed(document)
 
 
 def _value_column(sheet: Sheet, name: str) -> ValueSeries:

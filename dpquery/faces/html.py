@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from dpquery.faces.sheet import KeySeries
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 200
 """Rows of a table in a notebook; a longer answer says how many more there are."""
+
+DOCUMENT = "dpquery"
+"""Name of the element in a page's head that holds its document."""
 
 NOTEBOOK_STYLE = """
 .dpquery table { border-collapse: collapse; color: inherit; background: none; font-variant-numeric: tabular-nums; }
@@ -106,8 +110,11 @@ def notebook(sheet: Sheet) -> str:
     return f'<div class="dpquery"><style>{NOTEBOOK_STYLE}</style>{table}{below}</div>'
 
 
-def page(sheet: Sheet) -> str:
-    """A whole page: the table, what its marks and intervals mean, what is promised and what is not, and the price."""
+def page(sheet: Sheet, document: str) -> str:
+    """A whole page: the table, what its marks and intervals mean, what is promised and what is not, and the price.
+
+    `document` is the JSON that the page stands for, exact values among it: kept in the head, for programs.
+    """
     terms = sheet.terms
     title = escape(sheet.title)
     percent = percent_text(sheet.confidence)
@@ -122,6 +129,7 @@ def page(sheet: Sheet) -> str:
             # Nothing is to be loaded or run: not even by a browser extension's mistake.
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
             f"<title>{title}</title>",
+            f'<meta name="{DOCUMENT}" content="{escape(document)}">',
             f"<style>{PAGE_STYLE}</style>",
             "</head>",
             "<body>",
@@ -144,6 +152,26 @@ def page(sheet: Sheet) -> str:
             "",
         ]
     )
+
+
+class _Head(HTMLParser):
+    """Finds the document in a page's head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        if tag == "meta" and named.get("name") == DOCUMENT:
+            self.found.append(named.get("content") or "")
+
+
+def document_in(text: str) -> str | None:
+    """The document that `page` was given; None if there is none, or more than one."""
+    head = _Head()
+    head.feed(text)
+    return head.found[0] if len(head.found) == 1 else None
 
 
 def _badge(sheet: Sheet) -> str:

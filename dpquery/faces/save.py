@@ -67,7 +67,7 @@ def _files(shown: Shown, aim: Path) -> dict[Path, bytes]:
         case ".csv":
             return {aim.with_name(aim.name + ".json"): _document(shown, rows=False), aim: _csv(shown)}
         case ".html":
-            return {aim: html.page(shown.sheet()).encode()}
+            return {aim: html.page(shown.sheet(), shown.document().model_dump_json(by_alias=True)).encode()}
         case ".json":
             return {aim: _document(shown, rows=True)}
         case _:

@@ -15,7 +15,7 @@ from dpquery.ledger.refusals import (
     RequestSpent,
     ScopeLeft,
 )
-from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, StoredRelease
+from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, RecordedRequest, StoredRelease
 from dpquery.ledger.scopes import Member, Pair, Scope
 from dpquery.ledger.steward_key import make_steward_key
 from dpquery.ledger.verification import Verification
@@ -39,6 +39,7 @@ __all__ = [
     "NoBudget",
     "OverBudget",
     "Pair",
+    "RecordedRequest",
     "RequestIdTaken",
     "RequestSpent",
     "Scope",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from dpquery.errors import broken, ensure
+from dpquery.ledger.bodies import ChargeBody, RepeatBody, decode
 from dpquery.ledger.entries import release_name
 from dpquery.ledger.joining import known_groups, merged
 from dpquery.ledger.refusals import RequestIdTaken
-from dpquery.ledger.requests import StoredRelease, request_key
+from dpquery.ledger.requests import Charged, ChargedPair, RecordedRequest, StoredRelease, request_key
 from dpquery.ledger.rows import entry_at, is_released, paid_pairs
 from dpquery.ledger.schema import charges, entries, releases, requests
 from dpquery.ledger.scopes import Scope, with_groups
@@ -107,6 +108,40 @@ def find_request(connection: Connection, asker: str, request_id: str) -> Mapping
     found = select(requests.c.charge).where(requests.c.request == request_key(asker, request_id))
     charge = connection.execute(found).scalar_one_or_none()
     return None if charge is None else charge_body(entry_at(connection, charge)).plan
+
+
+def find_entry(connection: Connection, name: str) -> RecordedRequest | None:
+    """What the charge or the repeat with this hash (`sha256:...`) says; None if there is none."""
+    found = select(entries.c.sequence).where(entries.c.hash == name.removeprefix("sha256:"))
+    sequence = connection.execute(found).scalar_one_or_none()
+    if sequence is None:
+        return None
+    entry = entry_at(connection, sequence)
+    own = decode(entry)
+    if not isinstance(own, ChargeBody | RepeatBody):
+        return None
+    charge = entry.sequence if isinstance(own, ChargeBody) else own.charge
+    charged_by = entry_at(connection, charge)
+    body = charge_body(charged_by)
+    pairs = tuple((pair, True) for pair in own.charges) if isinstance(own, ChargeBody) else own.charges
+    return RecordedRequest(
+        asker=own.asker,
+        purpose=own.purpose,
+        question=own.question,
+        asked_epsilon=body.asked_epsilon,
+        plan=body.plan,
+        charged=Charged(
+            sequence=charge,
+            release=release_name(charged_by.hash),
+            charge=charged_by.name,
+            entry=entry.name,
+            at=entry.at,
+            charges=tuple(ChargedPair(scope, block, new) for (scope, block), new in pairs),
+            loss=body.loss,
+            fresh=False,
+            payload=stored_payload(connection, charge),
+        ),
+    )
 
 
 def payload_of(connection: Connection, stored: StoredRelease) -> bytes:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from dpquery.ledger.database import Backend
     from dpquery.ledger.entries import Entry
     from dpquery.ledger.grants import Caps, Grant
-    from dpquery.ledger.requests import Charged, ChargeRequest, StoredRelease
+    from dpquery.ledger.requests import Charged, ChargeRequest, RecordedRequest, StoredRelease
     from dpquery.ledger.scopes import Member, Pair, Scope
 
 PAYLOAD_LENGTH_MAX = 256 * 1024 * 1024
@@ -244,6 +244,11 @@ class Ledger:
         """The summary of the plan that the asker's request with this id was charged for; None if the id is new."""
         with self._database.reading() as connection:
             return finding.find_request(connection, asker, request_id)
+
+    def find_entry(self, name: str) -> RecordedRequest | None:
+        """What the charge or the repeat with this hash (`sha256:...`) says; None if there is none. The steward's."""
+        with self._database.reading() as connection:
+            return finding.find_entry(connection, name)
 
     def payload_of(self, stored: StoredRelease) -> bytes:
         """The bytes of a stored release. Who has not paid for it gets them from `adopt` only."""

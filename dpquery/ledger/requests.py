@@ -149,6 +149,21 @@ class StoredRelease:
         return tuple(sorted((pair for pair in charges if pair not in self.charged), key=pair_key))
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """What the ledger says of a request that was charged, or got a stored release."""
+
+    asker: str
+    purpose: str
+    question: str
+    asked_epsilon: int | None
+    """Of the charge."""
+    plan: Mapping[str, Any] = field(hash=False)
+    """The summary of the plan that was charged."""
+    charged: Charged
+    """What the request got; `payload` is None if no release is stored."""
+
+
 def request_key(asker: str, request_id: str) -> str:
     """Digest of a request's id: ids are the asker's own, and what they contain is not stored."""
     return _digest(["request/1", asker, request_id])

@@ -21,7 +21,7 @@ from stores import made_up_calls, make_store
 from dpquery.ledger import Ledger
 from dpquery.ledger.bodies import ReleaseBody, decode
 from dpquery.ledger.entries import release_name
-from dpquery.session import ledger_path
+from dpquery.store_ledger import open_ledger
 
 SEED = 2026
 
@@ -76,7 +76,7 @@ def test_killed_commands_leave_a_whole_store(tmp_path: Path) -> None:
         time.sleep(random.uniform(0, longest))
         command.send_signal(signal.SIGKILL)
         shown.add(release_of(command))
-        with Ledger.open(ledger_path(made.steward.store)) as ledger:
+        with open_ledger(made.steward.store) as ledger:
             verified = ledger.verify()
             assert verified.charges >= verified.releases
             assert shown - {None} <= released_names(ledger)

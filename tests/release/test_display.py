@@ -120,7 +120,7 @@ def test_markup_in_keys_is_text(small: Release) -> None:
     from dpquery.faces import html
 
     evil = hostile(small)
-    for text in (evil._repr_html_(), html.page(evil.sheet())):
+    for text in (evil._repr_html_(), html.page(evil.sheet(), evil.document().model_dump_json())):
         assert "<script" not in text
         assert "&lt;script&gt;" in text
         parsed(text)

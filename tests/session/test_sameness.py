@@ -55,7 +55,8 @@ def spelling(draw: st.DrawFn, asked: Asked) -> str:
         conditions.append(draw(st.sampled_from(conditions)))  # said twice
     for _ in range(draw(st.integers(0, max(0, len(conditions) - 1)))):  # any bracketing of AND
         conditions[:2] = [f"({conditions[0]} AND {conditions[1]})"]
-    conditions = [f"(({c}))" if draw(st.booleans()) else c for c in conditions]
+    for i, condition in enumerate(conditions):
+        conditions[i] = f"(({condition}))" if draw(st.booleans()) else condition
     keys = draw(st.permutations(asked.keys))
     outputs = [(key, False) for key in keys] + [(a, True) for a in draw(st.permutations(asked.aggregates))]
     outputs = draw(st.permutations(outputs))

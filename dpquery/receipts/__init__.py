@@ -1,0 +1,1 @@
+"""Receipts: what a release carries of the ledger, and whether a saved file still agrees with both."""
