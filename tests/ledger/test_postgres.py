@@ -174,17 +174,10 @@ def test_readers_do_not_wait_for_writers(url: str) -> None:
 # --- servers and connections that go away ---------------------------------------------------------------------------
 
 
-def end_connections(running: Server) -> None:
-    running.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'dpquery' AND pid <> pg_backend_pid()"
-    )
-
-
 def test_a_connection_that_was_cut_between_charges_is_made_anew(running: Server, url: str) -> None:
     with Ledger.open(url) as ledger:
         ledger.charge(ask("before", 1, None))
-        end_connections(running)
+        running.end_connections()
         assert ledger.charge(ask("after", 1, None)).fresh
         assert ledger.verify().charges == 5
 
@@ -195,7 +188,7 @@ def test_a_connection_that_is_cut_within_a_charge_charges_nothing(
     from dpquery.ledger import spending
 
     def cut(*_: Any) -> None:
-        end_connections(running)
+        running.end_connections()
 
     with Ledger.open(url) as ledger:
         with monkeypatch.context() as patched:

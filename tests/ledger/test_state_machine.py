@@ -129,17 +129,23 @@ def run(store: str, *, histories: int, steps: int) -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_histories_with_deaths(store: str) -> None:
-    run(store, histories=50, steps=40)
+    run(store, histories=50 if store == "sqlite" else 10, steps=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("store", STORES)
 def test_many_long_histories_with_deaths(store: str) -> None:
-    run(store, histories=1700, steps=60)
+    run(store, histories=1700 if store == "sqlite" else 300, steps=60)
 
 
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("store", "ending"),
+    [
+        pytest.param(store, ending, marks=[pytest.mark.slow] if store != "sqlite" and ending != "interrupt" else [])
+        for store in STORES
+        for ending in ENDINGS
+    ],
+)
 def test_a_writer_may_die_at_every_statement(store: str, ending: Ending) -> None:
     """Each act in turn dies at its first point, then at its second, until it is through."""
     history = History(store)

@@ -168,7 +168,7 @@ def io_error(error: BaseException) -> bool:
 
 def look(place: Place, tell: Tell) -> None:
     """What a process that has just started finds: nothing, or a whole ledger that can be charged."""
-    if not place.where.exists():
+    if not Path(place.where).exists():
         place.create(pure_grants(1000, "ana")).verify()
         tell("null")
         return

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from postgres_server import server
+
 from dpquery.accounting import Cap
 from dpquery.ledger import Grant, Ledger, Scope, make_steward_key
 from dpquery.ledger.ledger import utc_now
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgresql")
 """Kinds of store: what tests are parametrized with."""
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - private folders are made inside
@@ -27,7 +29,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - private folders are made inside
 class Place:
     """Where a ledger is, or will be; holds nothing open."""
 
-    where: Path
+    where: Path | str
     steward_key: Path
 
     def create(self, grants: Sequence[Grant] = (), *, now: Callable[[], datetime] = utc_now) -> Ledger:
@@ -40,8 +42,12 @@ class Place:
     def left_behind(self, folder: Path) -> Place:
         """What a process killed at this moment leaves, as a place of its own in the new folder `folder`.
 
-        For a file that is a copy of it and of its hot journal: the kernel keeps what was written, and nothing else.
+        For a file that is a copy of it and of its hot journal: the kernel keeps what was written, and nothing else. A
+        server rolls back what connections that are gone have left.
         """
+        if isinstance(self.where, str):
+            server().end_connections()
+            return self
         folder.mkdir(mode=0o700)
         for file in self.where.parent.iterdir():
             if file.name.startswith(self.where.name):
@@ -54,7 +60,7 @@ def fresh_place(folder: Path, store: str = "sqlite") -> Place:
     assert store in STORES
     key = folder / "steward.key"
     make_steward_key(key)
-    return Place(folder / "ledger.sqlite", key)
+    return Place(folder / "ledger.sqlite" if store == "sqlite" else server().fresh_url(), key)
 
 
 @contextmanager
