@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -64,14 +65,28 @@ def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None 
         public_lines=lines,
     )
     steward_key = steward_key_path(store.folder)
-    if not steward_key.exists():
-        make_steward_key(steward_key)
+    made_now = not steward_key.exists()
+    try:
+        if made_now:
+            make_steward_key(steward_key)
+        _make_ledger(store, steward_key, checkpoint)
+    except BaseException:
+        # A store without its ledger is of no use, and would be in the way of the next attempt.
+        shutil.rmtree(store.folder)
+        store.key_file.unlink()
+        if made_now:
+            steward_key.unlink(missing_ok=True)
+        raise
+    return Steward(store)
+
+
+def _make_ledger(store: Store, steward_key: Path, checkpoint: Path | None) -> None:
+    """The store's ledger with the first grants, and its first checkpoint."""
     with Ledger.create(
         ledger_place(store), dataset=store.policy.dataset, steward_key=steward_key, grants=first_grants(store.policy)
     ) as ledger:
         if checkpoint is not None:
             write_checkpoint(checkpoint, ledger.checkpoint(steward_key=steward_key))
-    return Steward(store)
 
 
 def steward(folder: str | Path) -> Steward:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dpquery.errors import LedgerError
 from dpquery.ledger import Ledger, read_checkpoint
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ def checkpoint_place(folder: Path, policy: Policy) -> Path | None:
 def open_ledger(store: Store) -> Ledger:
     """The store's ledger, which must account for the checkpoint that the policy names.
 
-    LedgerError DPQ-809 if it does not, DPQ-810 if the checkpoint is missing or not this steward's.
+    LedgerError DPQ-809 if it does not, or is another dataset's, DPQ-810 if the checkpoint is missing or not this
+    steward's.
     """
     # The checkpoint first: the ledger may grow in between, and never shrinks.
     place = checkpoint_place(store.folder, store.policy)
-    return Ledger.open(ledger_place(store), checkpoint=None if place is None else read_checkpoint(place))
+    ledger = Ledger.open(ledger_place(store), checkpoint=None if place is None else read_checkpoint(place))
+    if ledger.dataset != store.policy.dataset:
+        ledger.close()
+        why = f"the ledger is of the dataset {ledger.dataset}, and the store of {store.policy.dataset}"
+        raise LedgerError("DPQ-809", why, fix="name this store's own database in ledger.url of the policy")
+    return ledger
