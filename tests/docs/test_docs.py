@@ -34,7 +34,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
 RUN = tuple(
-    page for page in PAGES if page.name in {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "README.md"}
+    page
+    for page in PAGES
+    if page.name in {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "README.md", "ledger.md"}
 )
 
 DEMO = "dpquery-demo"
