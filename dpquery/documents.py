@@ -382,6 +382,25 @@ class LedgerVerificationDocument(_Document):
     checkpoints: tuple[CheckpointFound, ...] = Field(description="given, or named by the policy")
 
 
+class PolicyChange(_Document):
+    place: str = Field(description="where in the file, such as tables.calls.period")
+    direction: Literal["weakens", "strengthens", "neutral"]
+    sentence: str
+    before: Any = Field(description="null: not there; of lists the entries that this change is about")
+    after: Any
+
+
+class PolicyDiffDocument(_Document):
+    """What `dpquery policy diff --json` prints."""
+
+    schema_: Literal["dpquery.policy-diff/1"] = Field("dpquery.policy-diff/1", alias="schema")
+    versions: tuple[int, int]
+    version_raised: bool = Field(description="false: something changed, and version did not go up")
+    changes: tuple[PolicyChange, ...] = Field(description="those that weaken a promise first")
+    refused_under_rows: tuple[str, ...] = Field(description="sections that cannot change in a store that has such rows")
+    notes: tuple[str, ...]
+
+
 class Price(_Document):
     mechanism: Literal["laplace", "gaussian"]
     cost: Cost
@@ -489,6 +508,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "decision": DecisionDocument,
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,
+    "policy-diff": PolicyDiffDocument,
     "prices": PricesDocument,
     "receipt": ReceiptDocument,
     "refusal": RefusalDocument,
