@@ -118,3 +118,25 @@ def test_fail_at_sees_the_filter_that_has_more_left(tmp_path: Path) -> None:
     assert dpquery("budget", made.folder, "--fail-at", "80%").returncode == (4 if ana.used > 0.8 else 0)
     assert dpquery("budget", made.folder, "--fail-at", "79%").returncode == 4
     assert dpquery("budget", made.folder, "--fail-at", "81%").returncode == 0
+
+
+def test_policy_diff_says_what_weakens_first(tmp_path: Path) -> None:
+    old, new, faulty = (tmp_path / name for name in ("old.toml", "new.toml", "faulty.toml"))
+    old.write_text(POLICY)
+    new.write_text(POLICY.replace("epsilon_max = 2.0", "epsilon_max = 3.0").replace('["short_code"]', "[]"))
+    faulty.write_text(POLICY.replace("owners = 2", "owners = 9"))
+    done = dpquery("policy", "diff", old, new, "--json")
+    document = json.loads(done.stdout)
+    valid(document, "policy-diff")
+    assert [(c["place"], c["direction"]) for c in document["changes"]] == [
+        ("limits.epsilon_max", "weakens"),
+        ("numbers.public_kinds", "strengthens"),
+    ]
+    assert (document["version_raised"], document["refused_under_rows"]) == (False, ["numbers"])
+    text = dpquery("policy", "diff", old, new)
+    assert text.returncode == 0
+    assert text.stdout.index("up to epsilon 3") < text.stdout.index("short_code")
+    assert "raise version" in text.stderr
+    assert "say the same" in dpquery("policy", "diff", old, old).stdout
+    for words in ((old, faulty), (faulty, new), (old, tmp_path / "none.toml")):
+        assert dpquery("policy", "diff", *words).returncode == 2

@@ -23,16 +23,17 @@ from dpquery.store.relied_on import refused_changes
 
 SECOND = '[purposes.scoring]\ntext = "Score."\nnotice = "v1"\nregime = "opt-in"\nsecondary = true\n'
 SECOND = '[purposes.scoring]\ntext = "Score."\nnotice = "v1"\nregime = "opt-in"\nsecondary = true\n'
+BUDGETS = """[budgets]
+purposes = { network_planning = { epsilon = 20.0 } }
+groups = { team = { epsilon = 20.0, delta = 1e-6, ceiling = 25.0 } }
+"""
 RICH = tomllib.loads(
     POLICY.replace('public_kinds = ["short_code"]', 'public_kinds = ["short_code"]\ncountries = ["GB"]')
     .replace("owners = 2\n", 'owners = 2\nthird_party = "third"\nretention_days = 90\n', 1)
     .replace("score = {", 'steps = { type = "integer", keys = { low = 0, high = 3 } }\nscore = {')
     .replace("[analysts.ben]", 'group = "team"\nos_user = "ana"\n[analysts.ben]')
     .replace("[analysts.ana]", SECOND + "[analysts.ana]")
-    .replace(
-        "[budgets]",
-        "[budgets]\npurposes = { network_planning = { epsilon = 20.0 } }\ngroups = { team = { epsilon = 20.0, delta = 1e-6, ceiling = 25.0 } }\n",
-    )
+    .replace("[budgets]", BUDGETS)
     .replace("epsilon_max = 2.0", "epsilon_max = 2.0\nmin_people = 9")
 )
 """A policy that has something in nearly every field."""
