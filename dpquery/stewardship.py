@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dpquery.documents import BudgetDocument, DecisionDocument, TablesDocument
+    from dpquery.documents import BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
@@ -214,6 +214,18 @@ class Steward:
     def close(self, scope: str, *, block: str = EACH_BLOCK, reason: str, actor: str) -> DecisionDocument:
         """Stop spending by the scope in the block. A later grant that applies there opens it again."""
         return self._decide(Decision("close", scope, block, None, reason, actor))
+
+    def simulate(self, policy: str | Path) -> SimulationDocument:
+        """What the past queries would have met under the policy in a file: refusals, and what would be left.
+
+        Changes nothing and reads no row. PolicyError for a faulty file.
+        """
+        from dpquery.simulation import simulation_document
+
+        after = check_policy(arguments.path(policy, "a policy", example='simulate("new.toml")'))
+        self.store.reload()
+        with Ledger.open(ledger_path(self.store)) as ledger:
+            return simulation_document(ledger, self.store.policy, after)
 
     def _decide(self, decision: Decision) -> DecisionDocument:
         self.store.reload()

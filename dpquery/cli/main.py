@@ -271,6 +271,20 @@ def policy_diff(
     show_diff(compare(old, new), json=json)
 
 
+@policy_app.command("simulate")
+def policy_simulate(
+    folder: Folder,
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="the policy file to try")],
+    *,
+    json: Json = False,
+) -> None:
+    """Replay the ledger's past queries under another policy: what would be refused, and what would be left."""
+    from dpquery.cli.policy import show_simulation
+    from dpquery.stewardship import steward
+
+    show_simulation(steward(folder).simulate(new), json=json)
+
+
 @policy_app.command("schema")
 def policy_schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
