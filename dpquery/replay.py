@@ -29,11 +29,13 @@ from dpquery.ledger.bodies import (
     RepeatBody,
 )
 from dpquery.ledger.refusals import obstacles
+from dpquery.ledger.scopes import pair_key
 from dpquery.store.manifest import WHOLE_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from dpquery.ledger.refusals import Obstacle
     from dpquery.policy import Policy, Table
 
 
@@ -162,7 +164,7 @@ class _Replay:
             case RefuseBody():
                 self.counts["refused"] += 1
                 question = _question(entry, body)
-                if self._reason(question, self._pairs(question)) is None:
+                if (_forbidden(self.after, question) or self._over(question, self._pairs(question))) is None:
                     self.could_be_asked.append(question)
             case GenesisBody() | ReleaseBody() | FailBody():
                 pass
@@ -184,30 +186,33 @@ class _Replay:
         pairs = self._pairs(question)
         paid = self.paid.get(charge, frozenset())
         owed = tuple(pair for pair in pairs if pair not in paid)
-        refused = self._reason(question, owed)
+        refused = _forbidden(self.after, question) or self._over(question, owed)
         if refused is not None:
             self.refused.append(refused)
+            self._note_ends(question, owed)
             return
         for pair in owed:
             self.spent[pair] = self.spent.get(pair, NOTHING) + question.loss
         self.paid[charge] = paid.union(owed)
 
-    def _reason(self, question: Question, owed: tuple[Pair, ...]) -> Refused | None:
-        """Why the new policy does not let the question through; None if it does."""
-        return _forbidden(self.after, question) or self._obstacle(question, owed)
+    def _note_ends(self, question: Question, owed: tuple[Pair, ...]) -> None:
+        """The budgets that have run out for this question, if they had not before."""
+        if _forbidden(self.after, question) is None:
+            for each in self._obstacles(question, owed):
+                if each.why == "over":
+                    self.ran_out.setdefault(each.pair, question.at)
 
-    def _obstacle(self, question: Question, owed: tuple[Pair, ...]) -> Refused | None:
-        spent = {pair: self.spent.get(pair, NOTHING) for pair in owed}
-        found = obstacles(self.caps, spent, owed, question.loss)
-        if not found:
-            return None
-        for each in found:
-            if each.why == "over":
-                self.ran_out.setdefault(each.pair, question.at)
-        scope, block = found[0].pair
-        words = {"over": "would be over budget", "ungranted": "has no budget", "closed": "is closed"}
-        code = "DPQ-201" if found[0].why == "over" else "DPQ-202"
-        return Refused(question, str(scope), block, code, f"{scope} {words[found[0].why]} in {block}")
+    def _over(self, question: Question, owed: tuple[Pair, ...]) -> Refused | None:
+        """The first budget that does not allow the question; None if all do."""
+        for each in self._obstacles(question, owed):
+            scope, block = each.pair
+            words = {"over": "would be over budget", "ungranted": "has no budget", "closed": "is closed"}
+            code = "DPQ-201" if each.why == "over" else "DPQ-202"
+            return Refused(question, str(scope), block, code, f"{scope} {words[each.why]} in {block}")
+        return None
+
+    def _obstacles(self, question: Question, owed: tuple[Pair, ...]) -> tuple[Obstacle, ...]:
+        return obstacles(self.caps, {pair: self.spent.get(pair, NOTHING) for pair in owed}, owed, question.loss)
 
     def _pairs(self, question: Question) -> tuple[Pair, ...]:
         """Every scope and block that pays under the new policy: the asker's own first, the dataset last."""
@@ -288,9 +293,9 @@ def _months(table: Table) -> tuple[str, ...]:
 
 
 def balances(replayed: Replayed) -> tuple[tuple[Pair, Cap, Loss], ...]:
-    """Cap and spending of every scope and block that has a cap, and of each scope that spent nothing, in each block."""
-    granted = {scope for scope, _ in replayed.spent}
-    pairs = [*sorted(replayed.spent, key=lambda pair: (str(pair[0]), pair[1]))]
-    pairs += [(scope, EACH_BLOCK) for scope in replayed.caps.scopes() if scope not in granted]
+    """Cap and spending of every scope and block that was asked for, and of each other scope for each block."""
+    touched = {*replayed.spent, *replayed.ran_out}
+    others = [scope for scope in replayed.caps.scopes() if all(scope != asked for asked, _ in touched)]
+    pairs = [*sorted(touched, key=pair_key), *((scope, EACH_BLOCK) for scope in others)]
     held = ((pair, replayed.caps.cap(*pair), replayed.spent.get(pair, NOTHING)) for pair in pairs)
     return tuple((pair, cap, spent) for pair, cap, spent in held if cap is not None)

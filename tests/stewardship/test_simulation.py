@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,9 +178,10 @@ def test_the_same_policy_refuses_nothing_that_was_answered_and_ends_at_the_same_
 
 
 @SETTINGS
-@given(st.lists(asks, max_size=25), st.sampled_from([HALVED, DOUBLED]))
-def test_another_policy_ends_where_a_real_ledger_under_it_would(history: list[Ask], policy: Policy) -> None:
+@given(st.lists(asks, max_size=25), st.sampled_from(["halved", "doubled"]))
+def test_another_policy_ends_where_a_real_ledger_under_it_would(history: list[Ask], other_policy: str) -> None:
     """The oracle asks what was answered again, in order, of a ledger that had the other policy from the start."""
+    policy = {"halved": HALVED, "doubled": DOUBLED}[other_policy]
     with quick_folder() as folder:
         (folder / "then").mkdir(mode=0o700)
         (folder / "other").mkdir(mode=0o700)
@@ -207,9 +209,8 @@ def test_another_policy_ends_where_a_real_ledger_under_it_would(history: list[As
         found = under(policy, then.past())
         assert [each.question.sequence for each in found.refused] == refused
         assert dict(found.spent) == other.spent()
-        assert {(b.scope, b.block) for b in other.ledger.balances()} >= set(found.ran_out)
-        if policy is DOUBLED:
-            assert refused == []
+        assert bool(found.ran_out) == bool(refused)
+        assert set(found.ran_out) <= {pair for pair, _, _ in balances(found)}
         then.ledger.close()
         other.ledger.close()
 
@@ -232,8 +233,8 @@ ASKED = Ask("ana", "q1", ("2026-01",), pure(10))
 
 
 def edited(change: str, to: str) -> Policy:
-    assert change in SMALL
-    return parse_policy(SMALL.replace(change, to))
+    assert re.search(change, SMALL)
+    return parse_policy(re.sub(change, to, SMALL))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def edited(change: str, to: str) -> Policy:
         ('regime = "opt-out"', 'regime = "opt-in"', "DPQ-401"),
         ('regime = "opt-out"', 'regime = "opt-out"\ntables = ["cells"]', "DPQ-305"),
         ("network_planning", "other_purpose", "DPQ-304"),
-        ("ana", "anne", "DPQ-303"),
+        ("\\bana\\b", "anne", "DPQ-303"),
         ("calls", "records", "DPQ-103"),
     ],
 )
@@ -256,7 +257,7 @@ def test_what_the_policy_forbids_is_refused_by_it(change: str, to: str, code: st
 
 def test_the_first_scope_that_refuses_is_named_the_asker_s_own_before_the_shared() -> None:
     past = one_history(ASKED, replace(ASKED, question="q2", asker="ben"), replace(ASKED, question="q3"))
-    policy = edited("ceiling = 6.0, epsilon = 4.0", "epsilon = 1.5, delta = 0.0, ceiling = 1.5").model_copy()
+    policy = edited("ceiling = 6.0, epsilon = 4.0, delta = 1e-6", "epsilon = 1.5")
     found = replay(past, SAME, policy, first_grants(policy))
     assert [(r.by, r.block, r.question.asker) for r in found.refused] == [("analyst:ana", "2026-01", "ana")]
     assert set(found.ran_out) == {(Scope("analyst", "ana"), "2026-01")}
@@ -281,7 +282,7 @@ def replace_max(policy: Policy) -> Policy:
 
 
 def test_another_group_pays_from_the_start() -> None:
-    alone = edited('group = "team"\n[analysts.ben]', "[analysts.ben]")
+    alone = edited(r'group = "team"\n\[analysts.ben\]', "[analysts.ben]")
     found = replay(one_history(ASKED), SAME, alone, first_grants(alone))
     assert {str(scope) for scope, _ in found.spent} == {"analyst:ana", "purpose:network_planning", "dataset"}
 
