@@ -18,18 +18,20 @@ from dpquery.errors import NotAllowed
 from dpquery.first_grants import INIT
 from dpquery.ledger import EACH_BLOCK, Caps, Grant, Pair, Scope
 from dpquery.ledger.bodies import (
+    AdoptBody,
     Body,
     ChargeBody,
     CloseBody,
     FailBody,
     GenesisBody,
     GrantBody,
+    JoinBody,
     RefuseBody,
     ReleaseBody,
     RepeatBody,
 )
 from dpquery.ledger.refusals import obstacles
-from dpquery.ledger.scopes import pair_key
+from dpquery.ledger.scopes import Member, pair_key
 from dpquery.store.manifest import WHOLE_TABLE
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class Replayed:
     """Entries that were replayed: charged, repeated, refused, decisions."""
     beyond: tuple[Scope, ...]
     """Scopes with later grants that were left out: they are above the policy's ceiling."""
+    former: tuple[Member, ...]
+    """Groups and analysts whom the ledger holds to be members, and who are none here: groups are the policy's."""
     gaussian: int
     """Answers with Gaussian noise among those charged."""
 
@@ -115,6 +119,7 @@ def replay(past: Iterable[Past], before: Policy, after: Policy, grants: Sequence
         ran_out=state.ran_out,
         counts=state.counts,
         beyond=tuple(dict.fromkeys(state.beyond)),
+        former=tuple(member for member in state.members if not _is_member(after, member)),
         gaussian=state.gaussian,
     )
 
@@ -136,6 +141,7 @@ class _Replay:
     ran_out: dict[Pair, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     beyond: list[Scope] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
     gaussian: int = 0
     beginning: bool = True
     """Only first grants so far: the new policy's take their place."""
@@ -166,6 +172,12 @@ class _Replay:
                 question = _question(entry, body)
                 if (_forbidden(self.after, question) or self._over(question, self._pairs(question))) is None:
                     self.could_be_asked.append(question)
+            case AdoptBody():
+                # What lost entries had spent was spent, whatever the policy.
+                for pair, loss in body.gap:
+                    self.spent[pair] = self.spent.get(pair, NOTHING) + loss
+            case JoinBody():
+                self.members.append((body.group, body.analyst))
             case GenesisBody() | ReleaseBody() | FailBody():
                 pass
             case _:
@@ -239,6 +251,11 @@ class _Replay:
             return (WHOLE_TABLE,)
         others = {block for block in question.blocks if block != WHOLE_TABLE}
         return tuple(sorted(others.union(_months(now))))
+
+
+def _is_member(policy: Policy, member: Member) -> bool:
+    group, analyst = member
+    return analyst in policy.analysts and policy.analysts[analyst].group == group
 
 
 def _forbidden(policy: Policy, question: Question) -> Refused | None:

@@ -88,6 +88,9 @@ def _notes(found: Replayed, before: Policy, after: Policy) -> list[str]:
     if found.beyond:
         names = ", ".join(map(str, found.beyond))
         notes.append(f"later grants above the new ceilings were left out: {names}")
+    if found.former:
+        told = ", ".join(f"{analyst} in {group}" for group, analyst in found.former)
+        notes.append(f"as things are a group pays for whoever ever was a member; left out here: {told}")
     if found.gaussian and not after.limits.gaussian:
         notes.append(f"{found.gaussian} answers had Gaussian noise, which the new policy forbids")
     months = [name for name, table in after.tables.items() if table.block == "month"]

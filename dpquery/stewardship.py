@@ -224,7 +224,7 @@ class Steward:
 
         after = check_policy(arguments.path(policy, "a policy", example='simulate("new.toml")'))
         self.store.reload()
-        with Ledger.open(ledger_path(self.store)) as ledger:
+        with open_ledger(self.store) as ledger:
             return simulation_document(ledger, self.store.policy, after)
 
     def _decide(self, decision: Decision) -> DecisionDocument:

@@ -20,7 +20,7 @@ from dpquery.accounting import NANO, NOTHING, Loss
 from dpquery.errors import BudgetRefused
 from dpquery.first_grants import cap_of, first_grants
 from dpquery.ledger import ChargeRequest, Grant, Ledger, Pair, Scope, make_steward_key
-from dpquery.ledger.bodies import decode
+from dpquery.ledger.bodies import AdoptBody, decode
 from dpquery.policy import Policy, parse_policy
 from dpquery.replay import Past, Replayed, balances, replay
 
@@ -55,9 +55,7 @@ class Ask:
     loss: Loss
 
     def request(self, policy: Policy) -> ChargeRequest:
-        group = policy.analysts[self.asker].group
         scopes = [Scope("analyst", self.asker), Scope("purpose", "network_planning"), Scope("dataset")]
-        scopes += [Scope("group", group)] if group is not None else []
         return ChargeRequest(
             None,
             self.question,
@@ -67,6 +65,7 @@ class Ask:
             self.loss,
             body={"table": "calls", "mechanism": "laplace", "cells": 1},
             asked_epsilon=self.loss.epsilon or NANO,
+            members=tuple((each.group, name) for name, each in policy.analysts.items() if each.group is not None),
         )
 
 
@@ -285,6 +284,17 @@ def test_another_group_pays_from_the_start() -> None:
     alone = edited(r'group = "team"\n\[analysts.ben\]', "[analysts.ben]")
     found = replay(one_history(ASKED), SAME, alone, first_grants(alone))
     assert {str(scope) for scope, _ in found.spent} == {"analyst:ana", "purpose:network_planning", "dataset"}
+    assert found.former == (("team", "ana"),)
+
+
+def test_what_lost_entries_had_spent_was_spent() -> None:
+    pair = (Scope("analyst", "ana"), "2026-01")
+    gap = AdoptBody(sequence=9, head="0" * 64, gap=((pair, pure(35)),), decisions=0, reason="restored", actor="eva")
+    past = one_history(ASKED)
+    found = under(SAME, [*past, Past(90, "later", gap)])
+    assert found.spent[pair] == ASKED.loss + pure(35)  # more than the cap: it is fact
+    found = under(SAME, [past[0], Past(1, "before", gap), *past[1:]])
+    assert [each.by for each in found.refused] == ["analyst:ana"]
 
 
 def test_blocks_follow_the_new_policy() -> None:
