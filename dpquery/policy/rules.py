@@ -424,6 +424,13 @@ RULES: dict[str, Rule] = {
         "answers may have Gaussian noise: their promise is e^epsilon plus delta, no longer e^epsilon alone",
         "answers have Laplace noise only: their promise is e^epsilon, without delta",
     ),
+    "ledger.url": neutral("the ledger is at {after}, not at {before}: what is spent there counts, and nothing else"),
+    "ledger.checkpoint": presence(
+        "every use of the ledger checks {after}: an older copy put in its place is noticed",
+        "no use of the ledger checks {before} any more: an older copy in its place gives spent budget back unseen",
+        "every use of the ledger checks {after}, not {before}",
+        more="strengthens",
+    ),
     "report.fairness_groups": neutral("the fairness report compares {after}, not {before}"),
     "report.fairness_ratio_max": neutral("the fairness report warns from {after} on, not from {before}"),
 }

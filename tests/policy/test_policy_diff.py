@@ -85,6 +85,7 @@ def changed(raw: dict[str, Any], place: Path, value: Any) -> Policy | None:
 TEXTS = (
     "other", "phone", "opaque", "FR", "lines.txt", "calls", "caller", "cells", "month", "none", "second", "day", "hour",
     "text", "integer", "log", "linear", "opt-in", "opt-out", "duty", "ana", "Europe/London", "unix", "talk_s > 3",
+    "postgresql://db.example.org/calls",
 )  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 0.5, 1e-7, 1e-9, 5.0, 7, 12.5, 30, 64, 400)
 LISTS: tuple[Any, ...] = (
@@ -257,6 +258,8 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("limits.delta_selection", 1e-8, [W]),
     ("limits.gaussian", False, [S]),
     ("report.fairness_ratio_max", 4.0, [N]),
+    ("ledger.checkpoint", "calls.checkpoint.json", [S]),
+    ("ledger.url", "postgresql://db.example.org/calls", [N]),
     ("version", 2, [N]),
 ]
 
