@@ -382,6 +382,71 @@ class LedgerVerificationDocument(_Document):
     checkpoints: tuple[CheckpointFound, ...] = Field(description="given, or named by the policy")
 
 
+class PolicyChange(_Document):
+    place: str = Field(description="where in the file, such as tables.calls.period")
+    direction: Literal["weakens", "strengthens", "neutral"]
+    sentence: str
+    before: Any = Field(description="null: not there; of lists the entries that this change is about")
+    after: Any
+
+
+class PolicyDiffDocument(_Document):
+    """What `dpquery policy diff --json` prints."""
+
+    schema_: Literal["dpquery.policy-diff/1"] = Field("dpquery.policy-diff/1", alias="schema")
+    versions: tuple[int, int]
+    version_raised: bool = Field(description="false: something changed, and version did not go up")
+    changes: tuple[PolicyChange, ...] = Field(description="those that weaken a promise first")
+    refused_under_rows: tuple[str, ...] = Field(description="sections that cannot change in a store that has such rows")
+    notes: tuple[str, ...]
+
+
+class RefusedThen(_Document):
+    entry: int = Field(description="sequence of the ledger's entry")
+    at: str
+    analyst: str
+    purpose: str
+    table: str
+    epsilon: float | None = Field(description="as it was asked")
+    by: str = Field(description="the scope whose budget would not allow it, or policy")
+    block: str | None
+    code: str
+    why: str
+
+
+class SimulatedScope(_Document):
+    scope: str
+    block: str
+    state: Literal["open", "closed"]
+    cap: Amount
+    spent: Amount
+    left: Amount
+    used: float
+    ran_out_at: str | None = Field(description="when it first refused a query that was answered; null: never")
+    left_now: Amount | None = Field(description="what is left as things are; null: no cap")
+
+
+class ReplayedEntries(_Document):
+    charged: int
+    repeated: int
+    refused: int
+    decisions: int = Field(description="later grants, raises and closes")
+
+
+class SimulationDocument(_Document):
+    """What `dpquery policy simulate --json` prints."""
+
+    schema_: Literal["dpquery.simulation/1"] = Field("dpquery.simulation/1", alias="schema")
+    dataset: str
+    policy_version: int
+    ledger: LedgerState
+    replayed: ReplayedEntries
+    refused: tuple[RefusedThen, ...] = Field(description="queries that were answered, and would not have been")
+    could_be_asked: int = Field(description="queries that were refused, and would not have been; they spend nothing")
+    scopes: tuple[SimulatedScope, ...]
+    notes: tuple[str, ...]
+
+
 class Price(_Document):
     mechanism: Literal["laplace", "gaussian"]
     cost: Cost
@@ -489,9 +554,11 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "decision": DecisionDocument,
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,
+    "policy-diff": PolicyDiffDocument,
     "prices": PricesDocument,
     "receipt": ReceiptDocument,
     "refusal": RefusalDocument,
+    "simulation": SimulationDocument,
     "tables": TablesDocument,
 }
 """Each document with the name of its shipped JSON Schema, `schemas/<name>.schema.json`."""

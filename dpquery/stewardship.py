@@ -12,7 +12,7 @@ from dpquery import arguments
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
 from dpquery.decisions import Amounts, Decision, decide
-from dpquery.documents import CheckpointFound, LedgerVerificationDocument
+from dpquery.documents import CheckpointFound, LedgerVerificationDocument, PolicyChange, PolicyDiffDocument
 from dpquery.errors import LedgerError, UsageError
 from dpquery.first_grants import edited_budgets, first_grants
 from dpquery.ingest import ingest as ingest_rows
@@ -22,6 +22,7 @@ from dpquery.row_test import row_test_of
 from dpquery.session import steward_key_path
 from dpquery.store import Store, create_store, open_store
 from dpquery.store.private_files import refuse_shared
+from dpquery.store.relied_on import refused_changes
 from dpquery.store_ledger import checkpoint_place, ledger_place, open_ledger
 from dpquery.tables import tables_document
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dpquery.documents import BudgetDocument, DecisionDocument, TablesDocument
+    from dpquery.documents import BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
@@ -103,6 +104,39 @@ def check_policy(path: Path) -> Policy:
     policy = load_policy(path)
     check_row_tests(policy)
     return policy
+
+
+def policy_diff(before: str | Path, after: str | Path) -> PolicyDiffDocument:
+    """What changes from one policy file to another, in words; PolicyError if one is faulty."""
+    from dpquery.policy.diff import compare
+
+    example = 'policy_diff("old.toml", "new.toml")'
+    old, new = (check_policy(arguments.path(path, "a policy", example=example)) for path in (before, after))
+    found = compare(old, new)
+    refused = refused_changes(old, new)
+    notes = []
+    if not found.version_raised:
+        notes.append(f"raise version above {old.version}: releases name the version they were made under")
+    if refused:
+        notes.append(f"a store with such rows refuses [{'], ['.join(refused)}] (DPQ-504)")
+    if new.numbers.public_file is not None:
+        notes.append(f"what {new.numbers.public_file} holds is not compared")
+    return PolicyDiffDocument(
+        versions=found.versions,
+        version_raised=found.version_raised,
+        changes=tuple(
+            PolicyChange(
+                place=each.place,
+                direction=each.direction,
+                sentence=each.sentence,
+                before=each.before,
+                after=each.after,
+            )
+            for each in found.changes
+        ),
+        refused_under_rows=refused,
+        notes=tuple(notes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +229,18 @@ class Steward:
     def close(self, scope: str, *, block: str = EACH_BLOCK, reason: str, actor: str) -> DecisionDocument:
         """Stop spending by the scope in the block. A later grant that applies there opens it again."""
         return self._decide(Decision("close", scope, block, None, reason, actor))
+
+    def simulate(self, policy: str | Path) -> SimulationDocument:
+        """What the past queries would have met under the policy in a file: refusals, and what would be left.
+
+        Changes nothing and reads no row. PolicyError for a faulty file.
+        """
+        from dpquery.simulation import simulation_document
+
+        after = check_policy(arguments.path(policy, "a policy", example='simulate("new.toml")'))
+        self.store.reload()
+        with open_ledger(self.store) as ledger:
+            return simulation_document(ledger, self.store.policy, after)
 
     def _decide(self, decision: Decision) -> DecisionDocument:
         self.store.reload()

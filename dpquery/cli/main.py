@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-policy_app = typer.Typer(help="Check policy files.", no_args_is_help=True, rich_markup_mode=None)
+policy_app = typer.Typer(help="Check and compare policy files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy_app, name="policy")
 ledger_app = typer.Typer(
     help="Verify the budget ledger, take checkpoints of it, go on after a restore.",
@@ -255,6 +255,34 @@ def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the 
     policy = check_policy(file)
     note(f"{file}: {policy.dataset}, version {policy.version}: {len(policy.tables)} tables, no faults")
     note("note: the policy's budgets are the first grants of a new store; caps are changed with grant and raise")
+
+
+@policy_app.command("diff")
+def policy_diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="the policy file as it was")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="the policy file as it shall be")],
+    *,
+    json: Json = False,
+) -> None:
+    """Say in words what changes from one policy to another: which promise weakens, and for whom."""
+    from dpquery.cli.policy import show_diff
+    from dpquery.stewardship import policy_diff as compare
+
+    show_diff(compare(old, new), json=json)
+
+
+@policy_app.command("simulate")
+def policy_simulate(
+    folder: Folder,
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="the policy file to try")],
+    *,
+    json: Json = False,
+) -> None:
+    """Replay the ledger's past queries under another policy: what would be refused, and what would be left."""
+    from dpquery.cli.policy import show_simulation
+    from dpquery.stewardship import steward
+
+    show_simulation(steward(folder).simulate(new), json=json)
 
 
 @policy_app.command("schema")

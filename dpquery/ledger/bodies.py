@@ -162,6 +162,11 @@ class RefuseBody:
     purpose: str
     question: str
     charges: tuple[Pair, ...]
+    loss: Loss
+    """What it would have cost."""
+    asked_epsilon: int | None
+    asked_rho: int | None
+    plan: Mapping[str, Any] = field(hash=False)
 
     def to_json(self) -> Json:
         return {
@@ -170,6 +175,9 @@ class RefuseBody:
             "purpose": self.purpose,
             "question": self.question,
             "charges": _pairs_to_json(self.charges),
+            "loss": loss_to_json(self.loss),
+            "asked": {"epsilon": _amount(self.asked_epsilon), "rho": _amount(self.asked_rho)},
+            "plan": self.plan,
         }
 
 
@@ -316,7 +324,17 @@ def _repeat(raw: dict[str, Any]) -> RepeatBody:
 
 
 def _refuse(raw: dict[str, Any]) -> RefuseBody:
-    return RefuseBody(raw["code"], raw["asker"], raw["purpose"], raw["question"], _pairs(raw["charges"]))
+    return RefuseBody(
+        code=raw["code"],
+        asker=raw["asker"],
+        purpose=raw["purpose"],
+        question=raw["question"],
+        charges=_pairs(raw["charges"]),
+        loss=loss_from_json(raw["loss"]),
+        asked_epsilon=_finite(raw["asked"]["epsilon"]),
+        asked_rho=_finite(raw["asked"]["rho"]),
+        plan=raw["plan"],
+    )
 
 
 def _join(raw: dict[str, Any]) -> JoinBody:

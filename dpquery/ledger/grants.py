@@ -97,6 +97,10 @@ class Caps:
         """The caps of all grants that name `block` (`*`: each), the first one first."""
         return tuple(cap for _, name, cap in self._grants.get(scope, ()) if name == block)
 
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope that was granted something, in the order of the first grants."""
+        return tuple(self._grants)
+
     def blocks_of(self, scope: Scope) -> frozenset[str]:
         """Blocks that a grant or close of the scope names."""
         named = {name for _, name, _ in self._grants.get(scope, ())} | {name for _, name in self._closes.get(scope, ())}

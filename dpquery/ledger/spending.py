@@ -211,8 +211,18 @@ def _refused(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...], 
     if not found:
         return None
     refused = refusal(found, request.asker, loss)
-    named = with_groups(request.charges, writing.fold.groups)
-    body = RefuseBody(refused.code, request.asker, request.purpose, request.question, named)
+    epsilon, rho = request.asked
+    body = RefuseBody(
+        code=refused.code,
+        asker=request.asker,
+        purpose=request.purpose,
+        question=request.question,
+        charges=with_groups(request.charges, writing.fold.groups),
+        loss=loss,
+        asked_epsilon=epsilon,
+        asked_rho=rho,
+        plan=request.body,
+    )
     writing.append("refuse", body)
     return refused
 

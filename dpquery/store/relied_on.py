@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dpquery.errors import StoreError
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
     from dpquery.policy import Policy, Table
@@ -46,7 +47,7 @@ def refuse_changed(folder: Path, policy: Policy, public_lines: str | None, manif
     changed = [section for section in then if _now(section, policy, public_lines) != then[section]]
     for table, (first, last) in manifest.periods.items():
         declared = policy.tables[table].period if table in policy.tables else None
-        if declared is None or declared[0] > first or declared[1] < last:
+        if not _covers(declared, (first, last)):
             changed.append(f"{_section(table)} (period)")
     if changed:
         raise StoreError(
@@ -55,6 +56,28 @@ def refuse_changed(folder: Path, policy: Policy, public_lines: str | None, manif
             "and rows were ingested under what stood there",
             fix="put the section back; for other lists or columns make a new store and ingest the files again",
         )
+
+
+def refused_changes(before: Policy, after: Policy) -> tuple[str, ...]:
+    """Sections that a store with rows under `before` would refuse to see as `after` has them, whatever was ingested.
+
+    The text of `numbers.public_file` is not compared: only the name is in a policy.
+    """
+    numbers = _numbers_digest(before, None) != _numbers_digest(after, None)
+    found = ["numbers"] if numbers else []
+    for name, table in before.tables.items():
+        now = after.tables.get(name)
+        if table.legs_of is not None:
+            continue
+        if now is None or _table_digest(now) != _table_digest(table):
+            found.append(_section(name))
+        elif table.period is not None and not _covers(now.period, table.period):
+            found.append(f"{_section(name)} (period)")
+    return tuple(found)
+
+
+def _covers(period: tuple[date, date] | None, then: tuple[date, date]) -> bool:
+    return period is not None and period[0] <= then[0] and period[1] >= then[1]
 
 
 def _section(table: str) -> str:

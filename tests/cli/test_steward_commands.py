@@ -118,3 +118,45 @@ def test_fail_at_sees_the_filter_that_has_more_left(tmp_path: Path) -> None:
     assert dpquery("budget", made.folder, "--fail-at", "80%").returncode == (4 if ana.used > 0.8 else 0)
     assert dpquery("budget", made.folder, "--fail-at", "79%").returncode == 4
     assert dpquery("budget", made.folder, "--fail-at", "81%").returncode == 0
+
+
+def test_policy_diff_says_what_weakens_first(tmp_path: Path) -> None:
+    old, new, faulty = (tmp_path / name for name in ("old.toml", "new.toml", "faulty.toml"))
+    old.write_text(POLICY)
+    new.write_text(POLICY.replace("epsilon_max = 2.0", "epsilon_max = 3.0").replace('["short_code"]', "[]"))
+    faulty.write_text(POLICY.replace("owners = 2", "owners = 9"))
+    done = dpquery("policy", "diff", old, new, "--json")
+    document = json.loads(done.stdout)
+    valid(document, "policy-diff")
+    assert [(c["place"], c["direction"]) for c in document["changes"]] == [
+        ("limits.epsilon_max", "weakens"),
+        ("numbers.public_kinds", "strengthens"),
+    ]
+    assert (document["version_raised"], document["refused_under_rows"]) == (False, ["numbers"])
+    text = dpquery("policy", "diff", old, new)
+    assert text.returncode == 0
+    assert text.stdout.index("up to epsilon 3") < text.stdout.index("short_code")
+    assert "raise version" in text.stderr
+    assert "say the same" in dpquery("policy", "diff", old, old).stdout
+    for words in ((old, faulty), (faulty, new), (old, tmp_path / "none.toml")):
+        assert dpquery("policy", "diff", *words).returncode == 2
+
+
+def test_policy_simulate_replays_the_ledger(tmp_path: Path) -> None:
+    made = make_store(tmp_path, POLICY, made_up_calls(60))
+    for day in ("01", "02"):
+        sql = f"SELECT COUNT(*) FROM calls WHERE day = '2026-01-{day}'"
+        assert dpquery("query", made.folder, sql, *ASK, "--epsilon", 1).returncode == 0
+    smaller = tmp_path / "smaller.toml"
+    smaller.write_text(POLICY.replace("ana = { epsilon = 10.0, delta = 1e-6 }", "ana = { epsilon = 1.5 }"))
+    document = json.loads(dpquery("policy", "simulate", made.folder, smaller, "--json").stdout)
+    valid(document, "simulation")
+    assert [(r["by"], r["block"], r["epsilon"]) for r in document["refused"]] == [("analyst:ana", "2026-01", 1.0)]
+    assert document["replayed"] == {"charged": 2, "repeated": 0, "refused": 0, "decisions": 0}
+    text = dpquery("policy", "simulate", made.folder, smaller)
+    assert text.returncode == 0
+    assert "analyst:ana would be over budget in 2026-01" in text.stdout
+    assert "1 answered queries would have been refused" in text.stderr
+    same = json.loads(dpquery("policy", "simulate", made.folder, made.folder / "policy.toml", "--json").stdout)
+    assert same["refused"] == []
+    assert dpquery("policy", "simulate", made.folder, tmp_path / "none.toml").returncode == 2

@@ -33,11 +33,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
-RUN = tuple(
-    page
-    for page in PAGES
-    if page.name in {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "README.md", "ledger.md"}
-)
+EXAMPLES = {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "stewards.md", "ledger.md", "README.md"}
+RUN = tuple(page for page in PAGES if page.name in EXAMPLES)
 
 DEMO = "dpquery-demo"
 DEMO_ROWS = 20_000
