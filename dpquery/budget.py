@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dpquery.accounting import ATTO, NANO, PICO, filters
@@ -14,6 +15,7 @@ from dpquery.documents import (
     BudgetDocument,
     ConcentratedFilter,
     EntryCounts,
+    ExhaustedOn,
     FilterStates,
     LedgerState,
     Left,
@@ -22,17 +24,23 @@ from dpquery.documents import (
     ScopeBudget,
 )
 from dpquery.errors import BudgetRefused, broken
-from dpquery.ledger import EACH_BLOCK, Scope, ScopeBalance
+from dpquery.ledger import EACH_BLOCK, Scope, ScopeBalance, usage_of
+from dpquery.reports.forecast import forecast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import date
 
     from dpquery.accounting import Cap, Loss
-    from dpquery.ledger import Ledger, OverBudget, Standing
+    from dpquery.ledger import Ledger, OverBudget, Standing, Usage, Verification
     from dpquery.ledger import Lifetime as LedgerLifetime
     from dpquery.policy import Policy
     from dpquery.policy.model import Budget
     from dpquery.privacy.calibrate import PrivacyPlan
+
+
+NO_FORECAST = ExhaustedOn()
+"""Where none was asked for: an analyst's own view, and decisions."""
 
 
 def left_for(paying: Sequence[Standing], plan: PrivacyPlan) -> Left | None:
@@ -86,21 +94,58 @@ def _text(nano: int) -> str:
     return plain(rounded)
 
 
-def budget_document(policy: Policy, ledger: Ledger, notes: Sequence[str] = ()) -> BudgetDocument:
-    """Every scope and block with its cap, spending and what is left; the ledger is verified on the way."""
+def utc_now() -> datetime:
+    """The clock that reports are dated by."""
+    return datetime.now(UTC)
+
+
+def read_usage(ledger: Ledger) -> tuple[Verification, Usage]:
+    """The verified ledger, and what its entries say as of the same one; later charges are in neither."""
     verification = ledger.verify()
-    balances = [balance for balance in ledger.balances() if balance.cap is not None]
-    untouched = [scope for scope in (s for s, _ in budgets_of(policy)) if all(b.scope != scope for b in balances)]
-    fresh = [s for s in ledger.standing([(scope, EACH_BLOCK) for scope in untouched]) if s.cap is not None]
-    caps, delta = ledger.caps(), policy.limits.delta_release
+    return verification, usage_of(islice(ledger.entries(), verification.entries))
+
+
+def budget_document(
+    policy: Policy, ledger: Ledger, notes: Sequence[str] = (), *, now: Callable[[], datetime] = utc_now
+) -> BudgetDocument:
+    """Every scope and block with its cap, spending and what is left; the ledger is verified on the way."""
+    at = now().astimezone(UTC)
+    verification, usage = read_usage(ledger)
     return BudgetDocument(
         dataset=policy.dataset,
-        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        at=clock_text(at),
         policy_version=policy.version,
         ledger=LedgerState(head=verification.head, entries=verification.entries, verified=verification.verified),
-        scopes=tuple(scope_budget(one, delta, caps.ceiling(one.scope, one.block)) for one in (*balances, *fresh)),
-        lifetime=tuple(_lifetime(total) for total in ledger.lifetime()),
+        scopes=scope_budgets(usage, policy.limits.delta_release, today=at.date()),
+        lifetime=tuple(lifetime(total) for total in usage.lifetimes),
         notes=tuple(notes),
+    )
+
+
+def clock_text(at: datetime) -> str:
+    """A time as UTC text, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def scope_budgets(usage: Usage, delta: float, *, today: date) -> tuple[ScopeBudget, ...]:
+    """Every scope and block with a cap; `delta` is that at which a Gaussian's epsilon is described."""
+    standings = (*(balance for balance in usage.balances if balance.cap is not None), *usage.untouched)
+    return tuple(
+        scope_budget(one, delta, usage.ceilings.get((one.scope, one.block)), _exhausted_on(one, usage, today))
+        for one in standings
+    )
+
+
+def _exhausted_on(one: Standing, usage: Usage, today: date) -> ExhaustedOn:
+    """When the budget runs out; today is no earlier than the last charge, whatever the clock says."""
+    charges = usage.charges.get((one.scope, one.block), ())
+    if one.cap is None or one.state == "closed":
+        return ExhaustedOn(standing="closed")
+    found = forecast(one.cap, one.spent, charges, today=max([today, *(day for day, _ in charges)]))
+    return ExhaustedOn(
+        median=None if found.median is None else found.median.isoformat(),
+        pessimistic=None if found.pessimistic is None else found.pessimistic.isoformat(),
+        standing=found.standing,
     )
 
 
@@ -138,7 +183,9 @@ def amount_of(cap: Cap) -> Amount:
     return Amount(epsilon=_down(cap.epsilon, NANO), delta=_down(cap.delta, ATTO))
 
 
-def scope_budget(balance: Standing, delta: float, ceiling: Cap | None) -> ScopeBudget:
+def scope_budget(
+    balance: Standing, delta: float, ceiling: Cap | None, exhausted_on: ExhaustedOn = NO_FORECAST
+) -> ScopeBudget:
     """A scope and block with a cap, as documents show it; `delta` describes the epsilon of one Gaussian answer."""
     cap, spent = balance.cap, balance.spent
     counts = balance.counts if isinstance(balance, ScopeBalance) else {}
@@ -162,6 +209,7 @@ def scope_budget(balance: Standing, delta: float, ceiling: Cap | None) -> ScopeB
             **{kind: counts.get(kind, 0) for kind in ("released", "failed", "charged", "repeated", "refused")}
         ),
         more_like_last=None if last is None else repeats_left(cap, spent, last),
+        exhausted_on=exhausted_on,
     )
 
 
@@ -207,8 +255,8 @@ def _spent_epsilon(cap: Cap, spent: Loss, delta: float) -> float:
     return min(found, default=_up(cap.epsilon, NANO))
 
 
-def _lifetime(total: LedgerLifetime) -> Lifetime:
-    """The sum over all blocks: what a number that was active in each could have lost."""
+def lifetime(total: LedgerLifetime | Standing) -> Lifetime:
+    """The sum over all blocks: what a number that was active in each could have lost; or what one block has spent."""
     spent = total.spent
     return Lifetime(
         scope=str(total.scope),

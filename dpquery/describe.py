@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import platform
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,13 @@ from dpquery.privacy.measure import (
 from dpquery.privacy.question import canonical_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Literal
 
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.expressions import Expression
     from dpquery.plan.query import LogicalPlan, Output
+    from dpquery.policy.model import Column
     from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import CalibratedMeasurement, PrivacyPlan
     from dpquery.privacy.question import Versions
@@ -53,6 +55,16 @@ _KEY_TYPES: dict[str, Literal["string", "integer", "boolean", "date", "timestamp
 def versions_in_use() -> dict[str, str]:
     """Versions that an answer depends on."""
     return {name: importlib.metadata.version(name) for name in ("dpquery", "opendp", "phonenumbers")}
+
+
+LIBRARIES = ("dpquery", "opendp", "duckdb", "sqlglot", "numpy", "numba", "pyarrow", "phonenumbers", "SQLAlchemy")
+"""Libraries between the rows and an answer."""
+
+
+@functools.cache
+def versions_of_libraries() -> dict[str, str]:
+    """Versions of Python and of the libraries that answers pass through."""
+    return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
 
 
 def column_names(output: Output) -> tuple[str, str, str]:
@@ -181,7 +193,7 @@ def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
         calls = "its own half of every call"
     start = f"Adding or removing any one protected phone number, with {calls}, changes the distribution of this release"
     epsilon = plain(Decimal(plan.asked_epsilon) / NANO)
-    hidden = _not_protected(table)
+    hidden = not_protected((table.legs_of or table).policy.columns, halves=table.legs_of is not None)
     shown = upwards(Decimal(plan.loss.delta) / 10**18)
     group = f"delta = {shown:.3g}: the chance that a group shows which only that number is in"
     if plan.mechanism == "laplace" and plan.selection is None:
@@ -195,12 +207,11 @@ def guarantee(plan: PrivacyPlan, table: NamedTable) -> Guarantee:
     return Guarantee(definition="zero-concentrated", sentence=sentence, not_protected=hidden)
 
 
-def _not_protected(table: NamedTable) -> tuple[str, ...]:
-    trace = ("a number's trace in the other party's half of its calls",) if table.legs_of is not None else ()
+def not_protected(columns: Mapping[str, Column], *, halves: bool) -> tuple[str, ...]:
+    """What the promise leaves out, where rows have `columns`; `halves`: each row is one party's half of a call."""
+    trace = ("a number's trace in the other party's half of its calls",) if halves else ()
     people = tuple(
-        f"people named in {name}"
-        for name, column in (table.legs_of or table).policy.columns.items()
-        if column.type == "text" and not column.selectable
+        f"people named in {name}" for name, column in columns.items() if column.type == "text" and not column.selectable
     )
     return (
         *trace,

@@ -285,9 +285,15 @@ class EntryCounts(_Document):
     refused: int
 
 
+ForecastStanding = Literal["dated", "exhausted", "closed", "too little history", "not within two years"]
+
+
 class ExhaustedOn(_Document):
+    """The day (UTC) after which not even a charge like the typical one fits, if spending goes on as it was."""
+
     median: str | None = None
-    pessimistic: str | None = None
+    pessimistic: str | None = Field(None, description="in 19 of 20 futures the budget lasts until then")
+    standing: ForecastStanding = Field("too little history", description="why there is a date, or none")
 
 
 class ScopeBudget(_Document):
@@ -546,11 +552,284 @@ class TablesDocument(_Document):
     purposes: dict[str, str]
 
 
+class Stated(_Document):
+    """A fact that not every store can state: its value, or why there is none. It is never made up."""
+
+    value: str | None
+    reason: str | None = Field(None, description="why there is no value")
+
+
+class ReportPurpose(_Document):
+    name: str
+    text: str
+    notice: str
+    regime: Literal["opt-in", "opt-out", "duty"]
+
+
+class ReportIdentity(_Document):
+    dataset: str
+    policy_version: int
+    curator: Stated
+    contact: Stated
+    sector: Stated
+    region: Stated
+    intended_use: Stated
+    purposes: tuple[ReportPurpose, ...]
+    period_from: str = Field(description="when the ledger began")
+    period_to: str = Field(description="when the report was made")
+    first_release: Stated = Field(description="when the first answer was released")
+
+
+class Bound(_Document):
+    """How much one phone number can change the chance of what was released."""
+
+    epsilon: float | None = Field(description="null: no epsilon holds without a delta")
+    delta: float
+    rho: float | None = Field(description="as zero-concentrated privacy accounts it; null: not bounded")
+    epsilon_converted: float | None = Field(description="epsilon that rho implies at delta_converted")
+    delta_converted: float | None
+    right_guesses: int | None = Field(
+        description="of 100 guesses whether a number is in the data, even odds before: right at most; null: no bound"
+    )
+
+
+class PersonBound(_Document):
+    numbers: int = Field(description="protected numbers that are all one person's")
+    epsilon: float
+    delta: float
+    right_guesses: int
+
+
+class ReportGuarantee(_Document):
+    definition: Literal["pure", "approximate", "zero-concentrated"] = Field(description="of what was released so far")
+    sentence: str
+    promised: Bound = Field(description="the largest cap of the dataset in one block: holds whatever is asked")
+    spent_in_one_block: Bound = Field(description="what the dataset spent so far in the block where that is most")
+    spent: Bound = Field(description="what the dataset spent so far, over all blocks together")
+    promised_in_words: str
+    spent_in_words: tuple[str, ...]
+
+
+class TableUnit(_Document):
+    table: str
+    owners: int | None = Field(description="most protected numbers on a row; null: a public table")
+    rule: str
+    period: tuple[str, str] | None
+    block: Literal["month", "none"]
+
+
+class TableBoundsRow(_Document):
+    table: str
+    keys: str = Field(description="keys in GROUP BY that they apply to")
+    max_rows: int | None
+    max_groups: int | None
+    max_rows_per_group: int | None
+
+
+class ReportUnit(_Document):
+    unit: str
+    neighbours: str
+    several_numbers: str
+    persons: tuple[PersonBound, ...] = Field(description="the promise for a person with several numbers")
+    tables: tuple[TableUnit, ...]
+    bounds: tuple[TableBoundsRow, ...]
+    time_scope: tuple[str, ...]
+
+
+class TrustedParty(_Document):
+    who: str
+    sees: str
+
+
+class ReportTrust(_Document):
+    model: Literal["central"] = "central"
+    access: Literal["interactive"] = "interactive"
+    parties: tuple[TrustedParty, ...]
+    assumptions: tuple[str, ...]
+
+
+Status = Literal["open", "half spent", "nearly spent", "spent", "closed"]
+
+
+class ScopeAccount(_Document):
+    scope: str
+    block: str
+    state: Literal["open", "closed"]
+    status: Status
+    used: float
+    cap: Amount
+    ceiling: Amount | None
+    spent: Amount
+    left: Amount
+    filters: FilterStates
+    entries: EntryCounts
+    more_like_last: int | None
+    exhausted_on: ExhaustedOn
+
+
+class LifetimeAccount(_Document):
+    scope: str
+    epsilon: float | None
+    delta: float
+    rho: float | None
+    epsilon_converted: float | None
+    delta_converted: float
+
+
+class DecisionRecord(_Document):
+    at: str
+    kind: Literal["grant", "raise", "lower", "renew", "close"]
+    scope: str
+    block: str
+    before: Amount | None
+    after: Amount | None
+    actor: str
+    reason: str
+
+
+class AdoptionRecord(_Document):
+    at: str
+    checkpoint: int = Field(description="sequence of the entry that the checkpoint names")
+    charged: int = Field(description="scopes and blocks that were charged for what was lost")
+    decisions: int = Field(description="grants and closes that were lost, at most")
+    actor: str
+    reason: str
+
+
+class JoinRecord(_Document):
+    at: str
+    analyst: str
+    group: str
+
+
+class ReportAccounting(_Document):
+    composition: str
+    scopes: tuple[ScopeAccount, ...]
+    lifetime: tuple[LifetimeAccount, ...]
+    decisions: tuple[DecisionRecord, ...]
+    adoptions: tuple[AdoptionRecord, ...] = Field(description="restores after which a checkpoint's losses were charged")
+    joins: tuple[JoinRecord, ...] = Field(description="analysts whose group took over what they had seen")
+
+
+class UseRow(_Document):
+    name: str
+    released: int
+    unanswered: int = Field(description="charged, without an answer")
+    repeated: int
+    refused: int | None = Field(description="null: a refusal names neither table nor mechanism")
+    epsilon: float | None = Field(description="pure epsilon over all blocks; null: a Gaussian was used")
+    rho: float | None
+    delta: float
+    share: float = Field(description="of what all rows here spent, by rho")
+
+
+class RefusedRow(_Document):
+    code: str
+    title: str
+    requests: int
+
+
+class ReportUse(_Document):
+    charges: int
+    released: int
+    failed: int
+    open_charges: int = Field(description="charged, with neither an answer nor a failure noted")
+    repeated_free: int
+    repeated_paid: int = Field(description="stored answers for which some scope paid that had not before")
+    refused: tuple[RefusedRow, ...] = Field(description="requests that no budget allowed, by code")
+    analysts: tuple[UseRow, ...] = Field(description="by what their own scope spent, the largest first")
+    purposes: tuple[UseRow, ...] = Field(description="by what the dataset spent; so in the two below")
+    tables: tuple[UseRow, ...]
+    mechanisms: tuple[UseRow, ...]
+    top_spenders: tuple[str, ...] = Field(description="analysts, the largest first, who together spent most")
+    expected_error: Stated
+
+
+class ChartPoint(_Document):
+    day: str
+    used: float = Field(description="share of the present cap that was used at the end of the day")
+
+
+class ForecastChart(_Document):
+    scope: str
+    block: str
+    points: tuple[ChartPoint, ...]
+    exhausted_on: ExhaustedOn
+
+
+class ReportForecast(_Document):
+    method: str
+    limits: str
+    charts: tuple[ForecastChart, ...] = Field(description="the budgets that run out first, at most six")
+
+
+class ReportImplementation(_Document):
+    versions: dict[str, str]
+    mechanisms: tuple[str, ...]
+    noise_source: str
+    defences: tuple[str, ...]
+    preprocessing: tuple[str, ...]
+    bounds_from_data: int = Field(description="charges within value bounds that a paid release chose from the rows")
+
+
+class RetentionRow(_Document):
+    table: str
+    days: int | None
+
+
+class CoverageBand(_Document):
+    purpose: str
+    low: float
+    high: float
+
+
+class ReportData(_Document):
+    source: str
+    sampling: str
+    consent_coverage: tuple[CoverageBand, ...] | None = Field(description="bands made of priced, noisy counts")
+    consent_coverage_reason: str | None
+    quarantine: Stated
+    retention: tuple[RetentionRow, ...]
+
+
+class ReportIntegrity(_Document):
+    head: str
+    last_entry_at: str
+    entries: int
+    charges: int
+    releases: int
+    signed_decisions: int
+    adoptions: int
+    verified: bool
+    steward_key: str = Field(description="Ed25519 public key, hexadecimal")
+    not_shown: str
+
+
+class BudgetReport(_Document):
+    """What `dpquery report budget --format json` prints. Spent is rounded up, left down, to six figures."""
+
+    schema_: Literal["dpquery.budget-report/1"] = Field("dpquery.budget-report/1", alias="schema")
+    at: str
+    notes: tuple[str, ...] = Field(description="what a reader should know beforehand")
+    identity: ReportIdentity
+    guarantee: ReportGuarantee
+    unit: ReportUnit
+    not_protected: tuple[str, ...]
+    trust: ReportTrust
+    accounting: ReportAccounting
+    use: ReportUse
+    forecast: ReportForecast
+    implementation: ReportImplementation
+    data: ReportData
+    integrity: ReportIntegrity
+
+
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
     "bounding-loss": BoundingLossDocument,
     "budget": BudgetDocument,
+    "budget-report": BudgetReport,
     "decision": DecisionDocument,
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,

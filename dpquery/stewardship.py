@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpquery import arguments
-from dpquery.budget import budget_document
+from dpquery.budget import budget_document, read_usage, utc_now
 from dpquery.catalog import catalog_of
 from dpquery.decisions import Amounts, Decision, decide
+from dpquery.describe import versions_of_libraries
 from dpquery.documents import CheckpointFound, LedgerVerificationDocument, PolicyChange, PolicyDiffDocument
 from dpquery.errors import LedgerError, UsageError
 from dpquery.first_grants import edited_budgets, first_grants
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
     from dpquery.receipts.verify import Checked
+    from dpquery.reports.report import Report
 
 
 def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None = None) -> Steward:
@@ -189,6 +191,22 @@ class Steward:
         with open_ledger(self.store) as ledger:
             policy = self.store.policy
             return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
+
+    def report(self, kind: str = "budget") -> Report:
+        """The budget report: what is promised, what was spent by whom, how long it will last; the ledger is verified.
+
+        A notebook shows it as a page; `to_html`, `to_json`, `to_csv`, `to_markdown`, `to_registry_yaml` give its forms.
+        """
+        from dpquery.reports.budget_report import budget_report
+        from dpquery.reports.report import Report
+
+        if kind != "budget":
+            raise UsageError("DPQ-002", f"there is no report {str(kind)[:20]!r}", fix='report("budget")')
+        policy, at = self.store.policy, utc_now()
+        with open_ledger(self.store) as ledger:
+            verification, usage = read_usage(ledger)
+            notes = edited_budgets(policy, ledger.caps())
+        return Report(budget_report(policy, usage, verification, versions=versions_of_libraries(), at=at, notes=notes))
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""

@@ -8,7 +8,7 @@ from dpquery.cli.output import note, print_table
 from dpquery.errors import UsageError
 
 if TYPE_CHECKING:
-    from dpquery.documents import BudgetDocument
+    from dpquery.documents import BudgetDocument, ExhaustedOn
 
 OK, OVER = 0, 4
 
@@ -36,6 +36,8 @@ def _print(document: BudgetDocument) -> None:
             f"{scope.spent.epsilon:.6g}",
             f"{scope.left.epsilon:.6g}",
             f"{scope.used:.0%}",
+            _runs_out(scope.exhausted_on),
+            "" if scope.more_like_last is None else f"{scope.more_like_last:,}",
             f"{scope.entries.released:,}",
             f"{scope.entries.repeated:,}",
             f"{scope.entries.refused:,}",
@@ -51,19 +53,34 @@ def _print(document: BudgetDocument) -> None:
         "spent",
         "left",
         "used",
+        "runs out",
+        "more like last",
         "released",
         "repeated",
         "refused",
         "no answer",
     ]
     print_table(
-        headers, rows, numeric=frozenset(range(3, len(headers))), title=f"{document.dataset}: epsilon per block"
+        headers,
+        rows,
+        numeric=frozenset(range(3, len(headers))) - {headers.index("runs out")},
+        title=f"{document.dataset}: epsilon per block",
     )
     note("spent and left are each by the filter that serves better, so they need not add up to the cap")
+    note("runs out: the expected day if spending goes on as it was, and the day it lasts until in 19 of 20 futures")
     for text in document.notes:
         note(f"note: {text}")
     state = "verified" if document.ledger.verified else "NOT VERIFIED"
     note(f"ledger {state}: {document.ledger.entries:,} entries, head {document.ledger.head[:23]}")
+
+
+def _runs_out(exhausted: ExhaustedOn) -> str:
+    """The expected date and the pessimistic one, or why there is none."""
+    if exhausted.standing == "exhausted":
+        return f"exhausted {exhausted.median}"
+    if exhausted.pessimistic is None:
+        return exhausted.standing
+    return f"{exhausted.median or 'after two years'}, from {exhausted.pessimistic}"
 
 
 def _share(text: str) -> float:

@@ -29,6 +29,8 @@ ledger_app = typer.Typer(
 app.add_typer(ledger_app, name="ledger")
 receipt_app = typer.Typer(help="Check saved releases.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(receipt_app, name="receipt")
+report_app = typer.Typer(help="Write reports for stewards.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(report_app, name="report")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
 ScopeName = Annotated[
@@ -244,6 +246,22 @@ def explain(code: Annotated[str, typer.Argument(metavar="CODE", help="an error c
         typer.echo(f"there is no code {code[:32]}; codes run from {min(CATALOGUE)} to {max(CATALOGUE)}", err=True)
         raise typer.Exit(USAGE)
     typer.echo(f"{code}  {entry.title}\n\n{entry.explanation}")
+
+
+@report_app.command("budget")
+def report_budget(
+    folder: Folder,
+    *,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="md, json, html, csv or registry-yaml")
+    ] = "md",
+    out: Annotated[Path | None, typer.Option(help="write to this file, in place of an older one")] = None,
+) -> None:
+    """Report what is promised, what was spent by whom, and how long it will last."""
+    from dpquery.cli.report import show_report
+    from dpquery.stewardship import steward
+
+    show_report(steward(folder), form=form, out=out)
 
 
 @policy_app.command("check")

@@ -18,6 +18,7 @@ from dpquery.ledger.refusals import (
 from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, RecordedRequest, StoredRelease
 from dpquery.ledger.scopes import Member, Pair, Scope
 from dpquery.ledger.steward_key import make_steward_key
+from dpquery.ledger.usage import Days, PastDecision, Usage, Use, usage_of
 from dpquery.ledger.verification import Verification
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ChargedPair",
     "Checkpoint",
     "Cover",
+    "Days",
     "Entry",
     "Grant",
     "Ledger",
@@ -39,6 +41,7 @@ __all__ = [
     "NoBudget",
     "OverBudget",
     "Pair",
+    "PastDecision",
     "RecordedRequest",
     "RequestIdTaken",
     "RequestSpent",
@@ -47,8 +50,11 @@ __all__ = [
     "ScopeLeft",
     "Standing",
     "StoredRelease",
+    "Usage",
+    "Use",
     "Verification",
     "make_steward_key",
     "read_checkpoint",
+    "usage_of",
     "write_checkpoint",
 ]

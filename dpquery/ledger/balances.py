@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dpquery.ledger.entries import Entry
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -93,9 +95,12 @@ def paying(connection: Connection, pairs: Sequence[Pair], members: Collection[Me
 
 def scope_balances(connection: Connection) -> tuple[ScopeBalance, ...]:
     """Every scope and block with spending or a grant that names it, in order."""
-    caps = read_caps(connection)
-    spent = read_balances(connection, None)
-    counts, last = _counts(connection)
+    return balances_of(entries_after(connection, 0), read_caps(connection), read_balances(connection, None))
+
+
+def balances_of(entries: Iterable[Entry], caps: Caps, spent: Mapping[Pair, Loss]) -> tuple[ScopeBalance, ...]:
+    """The same of `entries` with the caps and the spending they add up to."""
+    counts, last = _counts(entries)
     pairs = sorted(set(spent) | caps.named_blocks(), key=pair_key)
     return tuple(
         ScopeBalance(
@@ -113,8 +118,13 @@ def scope_balances(connection: Connection) -> tuple[ScopeBalance, ...]:
 
 def lifetimes(connection: Connection) -> tuple[Lifetime, ...]:
     """The sum over blocks, for each scope with spending."""
+    return lifetimes_of(read_balances(connection, None))
+
+
+def lifetimes_of(spent: Mapping[Pair, Loss]) -> tuple[Lifetime, ...]:
+    """The same of what was spent in each block."""
     total: dict[Scope, Loss] = {}
-    for (scope, _), loss in read_balances(connection, None).items():
+    for (scope, _), loss in spent.items():
         total[scope] = total.get(scope, NOTHING) + loss
     return tuple(Lifetime(scope, total[scope]) for scope in sorted(total, key=str))
 
@@ -133,14 +143,14 @@ def _state(caps: Caps, pair: Pair) -> Literal["open", "closed"]:
     return "open" if caps.is_open(*pair) else "closed"
 
 
-def _counts(connection: Connection) -> tuple[dict[str, Counter[Pair]], dict[Pair, Loss]]:
+def _counts(entries: Iterable[Entry]) -> tuple[dict[str, Counter[Pair]], dict[Pair, Loss]]:
     last: dict[Pair, Loss] = {}
     charged: dict[int, tuple[Pair, ...]] = {}
     released: set[int] = set()
     failed: set[int] = set()
     repeated: Counter[Pair] = Counter()
     refused: Counter[Pair] = Counter()
-    for entry in entries_after(connection, 0):
+    for entry in entries:
         match decode(entry):
             case ChargeBody(charges=pairs, loss=loss):
                 last |= dict.fromkeys(pairs, loss)

@@ -387,7 +387,15 @@ class Limits(_Section):
     gaussian: bool = Field(True, description="false: Laplace noise only, so that the pure filter stays open")
 
 
+Line = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
 class Report(_Section):
+    curator: Line | None = Field(None, description="who answers for the data; printed in reports, like the next four")
+    contact: Line | None = Field(None, description="where people can ask: a mail address, a page, a telephone number")
+    sector: Line | None = Field(None, description="industry that the data is about, such as Technology")
+    region: Line | None = Field(None, description="region that the data is about, or whose law applies to it")
+    intended_use: Line | None = Field(None, description="what the answers are meant for, in a sentence")
     fairness_groups: tuple[str, ...] = Field((), description="columns whose groups the fairness report compares")
     fairness_ratio_max: float = Field(3.0, gt=1, description="warn when worst / best relative error passes this")
 
@@ -427,4 +435,6 @@ class Policy(_Section):
     ledger: LedgerPlaces = Field(
         default_factory=lambda: LedgerPlaces.model_validate({}), description="where the ledger and its checkpoint are"
     )
-    report: Report = Field(default_factory=lambda: Report.model_validate({}), description="what reports compare")
+    report: Report = Field(
+        default_factory=lambda: Report.model_validate({}), description="what reports say and compare"
+    )

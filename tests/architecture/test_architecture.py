@@ -32,6 +32,8 @@ HOMES = {
     "vl_convert": {"faces"},
     "polars": {"faces"},
     "pydantic": {"policy", "documents.py"},
+    "jinja2": {"reports"},
+    "yaml": {"reports"},
 }
 
 PURE = ("plan", "sql", "privacy", "accounting", "policy", "postprocessing")

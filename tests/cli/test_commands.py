@@ -281,3 +281,22 @@ def test_several_prices_are_compared_without_spending(made: MadeStore) -> None:
     assert "without cell_id" in text
     for words in (("--epsilon", "0.1,0.5"), ("--epsilon", "much"), ("--dry-run", "--epsilon", "1,2", "--within", "9")):
         assert dpquery("query", made.folder, sql, *ASK, *words).returncode == 2
+
+
+def test_budget_report_in_every_form(made: MadeStore, tmp_path: Path) -> None:
+    document = json.loads(dpquery("report", "budget", made.folder, "--format", "json").stdout)
+    valid(document, "budget-report")
+    head = json.loads(dpquery("budget", made.folder, "--json").stdout)["ledger"]["head"]
+    assert document["integrity"]["head"] == head
+    for form, start in (("md", "# Budget report"), ("csv", "section,table,row"), ("registry-yaml", "url_slug:")):
+        assert dpquery("report", "budget", made.folder, "--format", form).stdout.startswith(start)
+    page = tmp_path / "budget.html"
+    for _ in range(2):
+        done = dpquery("report", "budget", made.folder, "--format", "html", "--out", page)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert page.read_text().startswith("<!doctype html>")
+    refused = dpquery("report", "budget", made.folder, "--format", "pdf")
+    assert refused.returncode == 2
+    assert "registry-yaml" in refused.stderr
+    assert dpquery("report", "budget", made.folder, "--out", tmp_path / "no" / "such").returncode == 2
+    assert "runs out" in dpquery("budget", made.folder).stdout
