@@ -201,7 +201,7 @@ def scope_budget(
         state=balance.state,
         cap=amount_of(cap),
         ceiling=None if ceiling is None else amount_of(ceiling),
-        spent=Amount(epsilon=_spent_epsilon(cap, spent, delta), delta=_up(spent.delta, ATTO)),
+        spent=Amount(epsilon=spent_epsilon(cap, spent, delta), delta=_up(spent.delta, ATTO)),
         left=Amount(epsilon=_down(left, NANO), delta=_delta_left(cap, spent)),
         used=share_used(cap, spent),
         filters=_filters(cap, spent),
@@ -245,7 +245,7 @@ def _delta_left(cap: Cap, spent: Loss) -> float:
     return _down(max(0, cap.delta - 2 * spent.delta), ATTO)
 
 
-def _spent_epsilon(cap: Cap, spent: Loss, delta: float) -> float:
+def spent_epsilon(cap: Cap, spent: Loss, delta: float) -> float:
     """Epsilon lost so far, by the filter that says less; at `delta` where the cap has none left for Gaussians."""
     found = []
     if spent.epsilon is not None:

@@ -28,7 +28,7 @@ from dpquery.ledger.bodies import ChargeBody, decode
 from dpquery.privacy import calibrate
 from dpquery.privacy.calibrate import NANO
 from dpquery.privacy.sensitivity import sensitivity
-from dpquery.session import ledger_path
+from dpquery.store_ledger import ledger_place
 
 ANA, DATASET = Scope("analyst", "ana"), Scope("dataset")
 CATALOG = small_catalog()
@@ -76,7 +76,7 @@ def test_m04_rows_are_capped_by_the_bound_that_noise_is_made_for(monkeypatch: py
 def the_epsilon_shown_is_near_the_true_one() -> None:
     cap = Cap(10 * NANO, 10**12, 0, 10**12, 10**12)
     for rho in (10**9, 10**10, 10**11, 10**12):
-        shown = budget._spent_epsilon(cap, Loss(None, rho, 0))
+        shown = budget.spent_epsilon(cap, Loss(None, rho, 0), 1e-6)
         true = pld.from_gaussian_mechanism(1 / math.sqrt(2 * rho / 10**12)).get_epsilon_for_delta(1e-6)
         assert true <= shown <= 1.22 * true
 
@@ -94,7 +94,7 @@ def test_m08_spending_is_not_counted_by_a_formula_without_its_logarithm(monkeypa
 def no_epsilon_is_negative() -> None:
     for delta in (10**12, 10**17, 9 * 10**17):
         cap = Cap(NANO, delta, 0, delta, 10**12)
-        shown = [budget._spent_epsilon(cap, Loss(None, rho, 0)) for rho in (0, 1, 10**3, 10**6, 10**9, 10**11)]
+        shown = [budget.spent_epsilon(cap, Loss(None, rho, 0), 1e-6) for rho in (0, 1, 10**3, 10**6, 10**9, 10**11)]
         assert shown == sorted(shown)
         assert shown[0] >= 0.0
 
@@ -179,7 +179,7 @@ def paid(ledger: Ledger) -> int:
 
 def test_m30_no_refund_when_the_engine_fails(made: MadeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     a_failed_answer_stays_paid(made, monkeypatch)
-    file = ledger_path(made.steward.store)
+    file = Path(ledger_place(made.steward.store))
     kept = file.with_name("kept")
     charge = Ledger.charge
 
