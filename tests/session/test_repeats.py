@@ -177,6 +177,17 @@ def test_a_retry_after_an_ingest_gets_its_one_release(made: MadeStore, sql: str,
     assert any("data version 2" in warning for warning in again.warnings)
 
 
+def test_a_retry_of_chosen_bounds_needs_no_room_in_the_budget(tmp_path: Path) -> None:
+    made = make_store(tmp_path, POLICY.replace("ana = { epsilon = 10.0", "ana = { epsilon = 1.0"), made_up_calls(200))
+    session = made.connect()
+    first = session.sql(AUTO).run(epsilon=0.9, request_id="one")
+    more(made)
+    again = session.sql(AUTO).run(epsilon=0.9, request_id="one")
+    assert (again.release_id, again.rows()) == (first.release_id, first.rows())
+    with pytest.raises(BudgetRefused):
+        session.sql(AUTO).run(epsilon=0.9, request_id="two")
+
+
 def test_an_id_belongs_to_one_request_whatever_was_ingested(made: MadeStore) -> None:
     session = made.connect()
     first = session.sql(SQL).run(epsilon=0.5, request_id="one")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planning import priced, small_catalog
+from planning import priced, priced_plan, small_catalog
 
 from dpquery.plan.query import RequestedBounds
 from dpquery.privacy.question import Versions, canonical_plan, question, unversioned
+from dpquery.sql.resolve import resolve
 
 CATALOG = small_catalog()
 VERSIONS = Versions(3, 1, 1, "sha256:policy")
@@ -99,6 +100,31 @@ def test_other_parts_are_another_question(data: st.DataObject, one: Asked, other
     a, b = (priced(data.draw(spelling(asked)), CATALOG) for asked in (one, other))
     parts = [tuple(map(frozenset, (x.conditions, x.keys, x.aggregates))) for x in (one, other)]
     assert (canonical_plan(a) == canonical_plan(b)) == (parts[0] == parts[1])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "SELECT COUNT(*) AS n FROM (SELECT * FROM calls WHERE talk_s > 7 AND score < 2) x",
+            "SELECT count(*) FROM (SELECT * FROM calls WHERE (score < 2) AND talk_s > 7) y",
+        ),
+        (
+            "SELECT COUNT(*) AS n FROM calls JOIN subscribers s ON s.number = caller AND s.age_band = 'old' "
+            "WHERE direction = 'outbound'",
+            "SELECT COUNT(*) AS m FROM calls c JOIN subscribers p ON p.age_band = 'old' AND c.caller = p.number "
+            "WHERE c.direction = 'outbound'",
+        ),
+        (
+            "WITH late AS (SELECT * FROM calls WHERE talk_s > 7 AND answered) SELECT COUNT(*) AS n FROM late",
+            "WITH l AS (SELECT * FROM calls WHERE answered AND talk_s > 7) SELECT COUNT(*) AS n FROM l",
+        ),
+    ],
+)
+def test_inner_queries_too(one: str, other: str) -> None:
+    allowed = frozenset({"subscribers.age_band", "age_band"})
+    plans = [priced_plan(resolve(sql, CATALOG, sensitive_allowed=allowed), CATALOG) for sql in (one, other)]
+    assert canonical_plan(plans[0]) == canonical_plan(plans[1])
 
 
 BASE = "SELECT service, SUM(talk_s) AS s FROM calls WHERE talk_s > 7 AND direction = 'p2p' GROUP BY service"
