@@ -150,14 +150,14 @@ class Database:
                 error = self._unreachable(
                     f"stayed locked for {BUSY_SECONDS} s", "try again when other queries are done"
                 )
-                error.spent = 0.0  # a transaction that could not be committed for others was rolled back
+                error.spent = 0  # a transaction that could not be committed for others was rolled back
                 return error
             case "broken" | "corrupt":
                 why = f"the ledger {self.place} does not hold together: {first}"
                 return LedgerError("DPQ-802", why, fix="dpquery ledger verify DIR")
             case "lost" | "unusable":
                 error = self._unreachable(f"cannot be used: {first}", "check that it is there, and its disk")
-                error.spent = None if self._committing else 0.0
+                error.spent = None if self._committing else 0
                 return error
             case _:
                 assert_never(failure)

@@ -130,7 +130,7 @@ def test_an_error_to_reach_does_not_pass_the_cap_of_a_query(made: MadeStore) -> 
 def test_no_environment_passes_the_cap_of_a_query(made: MadeStore) -> None:
     """Nothing that prices or charges reads the environment; a variable that sounds as if it did changes nothing."""
     for path in ROOT.rglob("*.py"):
-        if "environ" in path.read_text() or "getenv" in path.read_text():
+        if "os.environ" in path.read_text() or "getenv" in path.read_text():
             assert path.parent.name == "tools", path
     words = ["query", str(made.folder), SQL, "--analyst", "ana", "--purpose", "network_planning", "--epsilon", "2.5"]
     raised = dict.fromkeys(("DPQUERY_EPSILON_MAX", "DPQUERY_LIMITS_EPSILON_MAX", "EPSILON_MAX"), "1e6")
