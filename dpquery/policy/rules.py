@@ -431,6 +431,11 @@ RULES: dict[str, Rule] = {
         "every use of the ledger checks {after}, not {before}",
         more="strengthens",
     ),
+    "report.curator": neutral("reports name {after}, not {before}, as who answers for the data"),
+    "report.contact": neutral("reports name {after}, not {before}, as where people can ask"),
+    "report.sector": neutral("reports name the sector {after}, not {before}"),
+    "report.region": neutral("reports name the region {after}, not {before}"),
+    "report.intended_use": neutral("reports give the intended use as {after}, not {before}"),
     "report.fairness_groups": neutral("the fairness report compares {after}, not {before}"),
     "report.fairness_ratio_max": neutral("the fairness report warns from {after} on, not from {before}"),
 }
