@@ -9,7 +9,7 @@ import pytest
 from ledger_histories import History, pure, weeks_of_questions
 
 from dpquery.accounting import NOTHING, Loss
-from dpquery.ledger import Scope, Usage, usage_of
+from dpquery.ledger import Ledger, Scope, Usage, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,3 +102,27 @@ def test_labels_that_run_backwards_do_not_turn_days_back(tmp_path: Path) -> None
         history.ask("ana", "network_planning", pure("0.1"))
     noted = usage_of(history.ledger.entries()).spent_by_day[Scope("analyst", "ana"), "2026-01"]
     assert [(day.day - start.day, spent.epsilon) for day, spent in noted] == [(3, 300_000_000), (5, 400_000_000)]
+
+
+def test_a_restore_that_was_adopted_is_told_and_its_losses_are_spent(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.ask("ana", "network_planning", pure("0.5"))
+    history.ledger.close()
+    kept = (tmp_path / "ledger.sqlite").read_bytes()
+    history.ask("ana", "network_planning", pure("0.3"))
+    checkpoint = history.ledger.checkpoint(steward_key=history.key)
+    history.ledger.close()
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.unlink()
+    (tmp_path / "ledger.sqlite").touch(mode=0o600)
+    (tmp_path / "ledger.sqlite").write_bytes(kept)
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.adopt_checkpoint(checkpoint, reason="disk failed", actor="eva", steward_key=history.key)
+        usage = usage_of(ledger.entries())
+    (adoption,) = usage.adoptions
+    assert (adoption.reason, adoption.actor, adoption.checkpoint) == ("disk failed", "eva", checkpoint.sequence)
+    assert adoption.charged == len(usage.balances) == 4
+    pair = (Scope("analyst", "ana"), "2026-01")
+    assert usage.by_analyst["ana"].spent == pure("0.5")
+    assert usage.spent_by_day[pair][-1][1].epsilon == 800_000_000
+    assert [loss for _, loss in usage.charges[pair]] == [pure("0.5")]
