@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +345,7 @@ def test_an_adoption_passes_caps_and_then_nothing_fits(place: Place) -> None:
 
 
 def test_an_infinite_gap_stays_infinite(place: Place) -> None:
+    place.charge(2)
     older = place.copy()
     with place.open() as ledger:
         ledger.charge(ask("gauss", None))
@@ -354,7 +355,20 @@ def test_an_infinite_gap_stays_infinite(place: Place) -> None:
     place.adopt(made)
     with place.open() as ledger:
         (found,) = ledger.standing([(ANA, "a")])
-        assert found.spent == Loss(None, 13, 0)
+        assert found.spent == Loss(None, 2 + 9 + 4, 0)
+
+
+amounts = st.none() | st.integers(0, 9)
+any_loss = st.builds(Loss, amounts, amounts, st.integers(0, 9))
+
+
+@given(one=any_loss, before=any_loss)
+def test_what_a_loss_is_beyond_another_makes_up_for_it(one: Loss, before: Loss) -> None:
+    """Amount by amount, and by no more than it takes."""
+    after = before + one.beyond(before)
+    for wanted, had, has in zip(astuple(one), astuple(before), astuple(after), strict=True):
+        larger = None if wanted is None or had is None else max(wanted, had)
+        assert has == larger
 
 
 def test_a_far_restore_charges_more_never_less(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,7 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("tables.calls.time.grain", "day", [S]),
     ("tables.calls.period", (date(2026, 1, 1), date(2026, 3, 31)), [W]),
     ("tables.calls.period", (date(2026, 1, 5), date(2026, 3, 31)), [W, S]),
+    ("tables.calls.period", (date(2025, 12, 1), date(2026, 2, 28)), [W]),
     ("tables.calls.block", "none", [S]),
     ("tables.calls.retention_days", 91, [W]),
     ("tables.calls.retention_days", None, [W]),
