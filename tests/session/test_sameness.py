@@ -116,6 +116,12 @@ def test_other_parts_are_another_question(data: st.DataObject, one: Asked, other
             "WHERE c.direction = 'outbound'",
         ),
         (
+            "SELECT COUNT(*) AS n FROM (SELECT caller, COUNT(*) AS k FROM calls "
+            "WHERE direction = 'outbound' AND talk_s > 7 GROUP BY caller HAVING COUNT(*) > 1 AND COUNT(*) < 9) x",
+            "SELECT COUNT(*) AS n FROM (SELECT caller, COUNT(*) AS k FROM calls "
+            "WHERE talk_s > 7 AND direction = 'outbound' GROUP BY caller HAVING COUNT(*) < 9 AND COUNT(*) > 1) x",
+        ),
+        (
             "WITH late AS (SELECT * FROM calls WHERE talk_s > 7 AND answered) SELECT COUNT(*) AS n FROM late",
             "WITH l AS (SELECT * FROM calls WHERE answered AND talk_s > 7) SELECT COUNT(*) AS n FROM l",
         ),
