@@ -167,7 +167,7 @@ def test_the_ledger_says_little_more_than_was_lost(release: Release) -> None:
 
 
 def test_a_ledger_that_forgets_a_release_is_found_out() -> None:
-    """The comparison has the power to tell: eight of nine Gaussians are not enough."""
+    """The comparison has the power to tell: seven of nine Gaussians are not enough."""
     sequence: list[Release] = [Gaussian(Fraction(1, 2))] * 9
     low, _ = bracket([(sequence[0], 9)], spent_in_a_ledger(sequence))
     assert low > budget.spent_epsilon(CAP, spent_in_a_ledger(sequence[:7]), DELTA_RELEASE)
