@@ -136,6 +136,18 @@ def test_who_was_moved_still_counts_in_the_group_they_left(folder: Path) -> None
             ledger.charge(request("ana", "q4", Loss(6, 6, 0)))
 
 
+def test_of_two_stored_releases_the_one_that_the_group_has_paid_for(folder: Path) -> None:
+    """Ben owes for either in his own scope; for the newer one his group would have to pay, too."""
+    everyone = (("north", "ana"), ("north", "ben"))
+    with create(folder) as ledger:
+        answer(ledger, request("ana", "q", FIVE, everyone))
+        ledger.record(ledger.charge(request("cleo", "q", FIVE, everyone)), b"newer")
+        for members in (everyone, ()):
+            found = ledger.find_for(request("ben", "q", FIVE, members))
+            assert found is not None
+            assert found.sequence == next(entry.sequence for entry in ledger.entries() if entry.kind == "charge")
+
+
 def test_a_retry_is_the_same_request_whoever_has_joined_meanwhile(folder: Path) -> None:
     with create(folder) as ledger:
         asked = request("ana", "q", FIVE, request_id="one")
