@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from dpquery.accounting import Loss
 from dpquery.errors import BudgetRefused, broken, ensure
+from dpquery.privacy.concentrated import rho_of_laplace, rho_of_pure
 from dpquery.privacy.measure import (
     HistogramMeasurement,
     QuantileMeasurement,
@@ -202,25 +203,21 @@ def _laplace(
     parts = []
     for measurement, sensitivity_, share in zip(measurements, found, shares, strict=True):
         scale = sensitivity_.l1 / (share / NANO) * ROUNDING
-        loss = laplace_loss(share, sensitivity_, scale)
         if isinstance(measurement, QuantileMeasurement):
-            # Scores move both ways: selecting loses 2 d / scale in each cell, as Laplace of half the scale does.
+            # Scores move both ways, so that selecting by twice the scale loses d / scale in each cell.
+            loss = Loss.of(Fraction(share, NANO), rho=rho_of_pure(scale, sensitivity_))
             part = CalibratedMeasurement(measurement, sensitivity_, "permute-and-flip", 2.0 * scale, loss)
         else:
-            part = CalibratedMeasurement(measurement, sensitivity_, "laplace", scale, loss)
+            part = CalibratedMeasurement(
+                measurement, sensitivity_, "laplace", scale, laplace_loss(share, sensitivity_, scale)
+            )
         parts.append(part)
     return tuple(parts)
 
 
 def laplace_loss(epsilon_nano: int, found: Sensitivity, scale: float) -> Loss:
-    """Loss of independent integer Laplace noise on a vector.
-
-    Coordinate i is (d_i / scale)-DP, hence (d_i / scale)^2 / 2-zCDP (Bun, Steinke, TCC 2016, Prop. 1.4), and the
-    coordinates add: rho = L2^2 / (2 scale^2), never more than epsilon^2 / 2.
-    """
-    epsilon = Fraction(epsilon_nano, NANO)
-    rho = min(Fraction(found.l2_squared) / (2 * Fraction(scale) ** 2), epsilon**2 / 2)
-    return Loss.of(epsilon, rho=rho, delta=Fraction(0))
+    """Loss of independent integer Laplace noise on a vector: coordinate i is (d_i / scale)-DP, and these add."""
+    return Loss.of(Fraction(epsilon_nano, NANO), rho=rho_of_laplace(scale, found))
 
 
 def _gaussian(

@@ -37,21 +37,27 @@ STEP = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Laplace:
-    """Integer noise of scale cells / epsilon on `cells` counts that each move by one."""
+    """Integer noise on `cells` counts that each move by `moves`, of that epsilon over all of them."""
 
     epsilon: Fraction
     cells: int = 1
+    moves: int = 1
 
     def loss(self) -> Loss:
-        return laplace_loss(int(self.epsilon * NANO), Sensitivity(self.cells, self.cells, 1), self.scale)
+        cells, moves = self.cells, self.moves
+        found = Sensitivity(cells * moves, cells * moves**2, moves)
+        return laplace_loss(int(self.epsilon * NANO), found, self.scale)
 
     @property
     def scale(self) -> float:
-        return self.cells / float(self.epsilon) * ROUNDING
+        return self.cells * self.moves / float(self.epsilon) * ROUNDING
 
     def distribution(self, *, pessimistic: bool) -> PLD:
-        one = pld.from_laplace_mechanism(
-            self.scale, value_discretization_interval=STEP, pessimistic_estimate=pessimistic
+        one = pld.from_discrete_laplace_mechanism(
+            1 / self.scale,
+            sensitivity=self.moves,
+            value_discretization_interval=STEP,
+            pessimistic_estimate=pessimistic,
         )
         return one.self_compose(self.cells)
 
@@ -126,7 +132,7 @@ def bracket(releases: list[tuple[Release, int]], spent: Loss) -> tuple[float, fl
 
 
 epsilons = st.sampled_from([Fraction(n, 100) for n in (1, 5, 10, 20, 50, 100)])
-laplaces = st.builds(Laplace, epsilons, st.sampled_from([1, 4]))
+laplaces = st.builds(Laplace, epsilons, st.sampled_from([1, 4]), st.sampled_from([1, 2, 20]))
 gaussians = st.builds(Gaussian, epsilons)
 selected = st.builds(Selected, epsilons, st.sampled_from([10**8, 10**10]))
 
@@ -151,11 +157,16 @@ def test_the_ledger_never_says_less_than_was_lost(releases: st.SearchStrategy[Re
 
 @pytest.mark.parametrize(
     "release",
-    [*(Gaussian(Fraction(n, 100)) for n in (5, 20, 100)), *(Laplace(Fraction(n, 100)) for n in (5, 20))],
+    [
+        *(Gaussian(Fraction(n, 100)) for n in (5, 20, 100)),
+        *(Laplace(Fraction(n, 100), moves=moves) for n, moves in ((5, 1), (20, 50), (50, 1), (50, 50))),
+        *(Laplace(Fraction(epsilon), moves=moves) for epsilon, moves in ((1, 1), (1, 2), (1, 50), (2, 20))),
+        Laplace(Fraction(1, 2), cells=4, moves=5),
+    ],
     ids=str,
 )
 def test_the_ledger_says_little_more_than_was_lost(release: Release) -> None:
-    """Equal releases. Laplace of a larger epsilon than these is charged epsilon^2 / 2, which is more than it loses."""
+    """Equal releases: within 22 %, and within 13 % from 200 on."""
     one, spent = release.loss(), Loss(0, 0, 0)
     for count in range(1, 1001):
         spent = spent + one

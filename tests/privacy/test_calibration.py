@@ -15,6 +15,7 @@ from dpquery.errors import BudgetRefused, InternalError
 from dpquery.noise.allowlist import integer_noise
 from dpquery.noise.verify import verify
 from dpquery.privacy.calibrate import GAUSSIAN_95, LAPLACE_95, NANO, PICO, PrivacyPlan, l2_upwards
+from dpquery.privacy.concentrated import rho_of_laplace
 
 CATALOG = small_catalog()
 
@@ -67,14 +68,15 @@ def test_both_mechanisms_are_taken_somewhere() -> None:
 
 
 def test_the_rho_of_laplace_is_that_of_its_coordinates() -> None:
-    """L2^2 / (2 scale^2), and never more than epsilon^2 / 2."""
+    """As `concentrated` has it, and never more than L2^2 / (2 scale^2) and than epsilon^2 / 2."""
     for sql in QUERIES:
-        plan = priced(sql, CATALOG, epsilon=1.0, gaussian=False)
-        for part in plan.parts:
-            epsilon = Fraction(part.loss.epsilon or 0, NANO)
-            rho = Fraction(part.loss.rho or 0, PICO)
-            assert rho <= epsilon**2 / 2 + Fraction(1, PICO)
-            assert float(rho) >= part.sensitivity.l2_squared / (2 * part.scale**2) * (1 - 1e-9) or rho == epsilon**2 / 2
+        for part in priced(sql, CATALOG, epsilon=1.0, gaussian=False).parts:
+            epsilon, rho = Fraction(part.loss.epsilon or 0, NANO), part.loss.rho or 0
+            exact = rho_of_laplace(part.scale, part.sensitivity) * PICO
+            assert exact <= rho < exact + 1
+            unit = Fraction(1, PICO)
+            assert Fraction(rho, PICO) <= epsilon**2 / 2 + unit
+            assert Fraction(rho, PICO) <= part.sensitivity.l2_squared / (2 * Fraction(part.scale) ** 2) + unit
 
 
 def test_a_smaller_scale_does_not_verify() -> None:
