@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,9 @@ def errors_of(
     keys = [output.name for output in outputs if output.kind == "key"]
     values = [output.name for output in outputs if output.kind != "key"]
     true = {tuple(row[k] for k in keys): row for row in truth_of(query, store)}
-    exact = execute(plan, stored_rows(store, catalog, plan)).open_for_noise()
+    exact = execute(
+        plan, stored_rows(store, catalog, plan, purpose="network_planning", at=datetime.now(UTC))
+    ).open_for_noise()
     found = []
     for _ in range(draws):
         noisy = [with_noise(p, v) for p, v in zip(plan.parts, exact, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,11 @@ class Private:
         start = perf_counter()
         plan = self._query().preview(EPSILON).plan
         planned = perf_counter() - start
-        rows = WatchedRows(stored_rows(self._session.store, self._session.catalog, plan))
+        rows = WatchedRows(
+            stored_rows(
+                self._session.store, self._session.catalog, plan, purpose="network_planning", at=datetime.now(UTC)
+            )
+        )
         start = perf_counter()
         execute(plan, rows)
         end = perf_counter()

@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Budgets", "`[budgets]`", model.Budgets),
     ("Budget", "`{ ... }` of one scope", model.Budget),
     ("Limits", "`[limits]`", model.Limits),
+    ("Consent", "`[consent]`", model.Consent),
     ("Ledger", "`[ledger]`", model.LedgerPlaces),
     ("Report", "`[report]`", model.Report),
 )

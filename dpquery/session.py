@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Self, assert_never
 
 from dpquery import arguments
 from dpquery.asking import pricing, statements
-from dpquery.asking.access import check_analyst, check_purpose, check_table
+from dpquery.asking.access import check_analyst, check_purpose, check_steward, check_table
 from dpquery.asking.query import Query
 from dpquery.asking.terms import Settings, Terms
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
-from dpquery.errors import QueryRefused, StoreError, UsageError
+from dpquery.errors import DpqueryError, QueryRefused, StoreError, UsageError
 from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import Scope
 from dpquery.plan.relations import tables_of
+from dpquery.policy.model import STEWARD
 from dpquery.privacy.bound import bound
 from dpquery.sql.builder import TableRequest
 from dpquery.sql.key_values import KeyValues, key_values
@@ -54,7 +55,14 @@ def connect(folder: str | Path, *, analyst: str, purpose: str) -> Session:
     refuse_shared(steward_key_path(store.folder), "the steward's key")
     check_analyst(store.policy, analyst)
     check_purpose(store.policy, analyst, purpose)
-    return Session(store, open_ledger(store), catalog_of(store), analyst, purpose)
+    ledger = open_ledger(store)
+    if analyst == STEWARD:
+        try:
+            check_steward(ledger, steward_key_path(store.folder))
+        except DpqueryError:
+            ledger.close()
+            raise
+    return Session(store, ledger, catalog_of(store), analyst, purpose)
 
 
 def steward_key_path(folder: Path) -> Path:

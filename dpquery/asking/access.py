@@ -7,14 +7,25 @@ import pwd
 from typing import TYPE_CHECKING
 
 from dpquery.errors import NotAllowed
+from dpquery.ledger import holds_key
+from dpquery.policy.model import STEWARD
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dpquery.ledger import Ledger
     from dpquery.policy import Policy, Purpose
 
 
 def check_analyst(policy: Policy, analyst: str) -> None:
     """NotAllowed unless the policy names the analyst and this process runs as the user it ties them to."""
     declared = policy.analysts.get(analyst)
+    if declared is None and analyst == STEWARD:
+        raise NotAllowed(
+            "DPQ-303",
+            "the policy does not say what the steward may ask for",
+            fix='[analysts.steward] with purposes = ["..."], and steward = { epsilon = 1.0 } in budgets.analysts',
+        )
     if declared is None:
         raise NotAllowed(
             "DPQ-303", f"the policy names no analyst {analyst[:64]!r}", fix="ask the steward to add them to the policy"
@@ -26,27 +37,34 @@ def check_analyst(policy: Policy, analyst: str) -> None:
         )
 
 
+def check_steward(ledger: Ledger, key_file: Path) -> None:
+    """NotAllowed unless the key in `key_file` is that of the ledger's steward; LedgerError if others can read it."""
+    if not holds_key(key_file, ledger.steward):
+        raise NotAllowed(
+            "DPQ-402",
+            f"{key_file} is not the key of this ledger's steward",
+            fix="ask as an analyst, or put the key back",
+        )
+
+
 def check_purpose(policy: Policy, analyst: str, purpose: str) -> Purpose:
-    """The purpose, if this analyst may use it and its regime lets any row count."""
+    """The purpose, if this analyst may use it."""
     allowed = policy.analysts[analyst].purposes
     if purpose not in allowed or purpose not in policy.purposes:
         raise NotAllowed(
             "DPQ-304", f"{analyst} may not ask for the purpose {purpose[:64]!r}", fix="one of: " + ", ".join(allowed)
         )
-    declared = policy.purposes[purpose]
-    if declared.regime == "opt-in":
-        raise NotAllowed(
-            "DPQ-401",
-            f"{purpose} is opt-in: silence means no, and this store holds no consent records, so no row may count",
-            fix="ask for a purpose whose regime is opt-out",
-        )
-    if declared.regime == "duty":
-        raise NotAllowed("DPQ-402", f"{purpose} is a duty purpose, open to stewards only", fix="ask the steward")
-    return declared
+    return policy.purposes[purpose]
 
 
 def check_table(policy: Policy, purpose: str, table: str) -> None:
-    """NotAllowed unless the purpose may read the table."""
+    """NotAllowed unless the purpose may read the table: what people consented to is read for duties alone."""
+    if table in policy.tables and policy.tables[table].registry is not None and not policy.purposes[purpose].is_duty:
+        raise NotAllowed(
+            "DPQ-401",
+            f"{table} says who has opted out, which is never a column, a key or a filter",
+            fix="leave it out: rows of people who do not allow the purpose are left out by themselves",
+        )
     tables = policy.purposes[purpose].tables
     if "*" not in tables and table not in tables:
         raise NotAllowed("DPQ-305", f"{purpose} may not read {table}", fix="tables it may read: " + ", ".join(tables))

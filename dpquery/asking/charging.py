@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dpquery import describe, record
 from dpquery.asking import older, pricing
 from dpquery.asking.chosen_bounds import with_bounds_release
-from dpquery.budget import over_budget
+from dpquery.budget import over_budget, utc_now
+from dpquery.consent import read_registry
 from dpquery.documents import LedgerEntry, ScopeCharge
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import DpqueryError, UsageError, ensure
@@ -35,15 +37,13 @@ if TYPE_CHECKING:
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.session import Session
 
-CONSENT_VERSION = 1
-"""No consent record can reach this store yet, so that what numbers allow never changes."""
-
 
 def versions_of(session: Session) -> Versions:
     """What the session's answers are asked of, as the store is now."""
-    store = session.store
+    store, now = session.store, utc_now()
     policy = digest(store.policy.model_dump_json())
-    return Versions(store.data_version, store.policy.version, CONSENT_VERSION, policy)
+    consent = read_registry(store.folder).version(store.manifest.created_on, store.policy.consent.tick, now)
+    return Versions(store.data_version, store.policy.version, consent, policy, now.isoformat())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ def charge_request(
             "data_version": versions.data,
             "policy_version": versions.policy,
             "consent_version": versions.consent,
+            "consent_at": versions.at,
             "policy": versions.policy_digest,
             "notice": session.store.policy.purposes[session.purpose].notice,
         },
@@ -127,7 +128,14 @@ def released(
             own = provenance(query, request, charged, charged.payload)
             return release_of(query, kept, noisy, versions, charged, own=own, status="repeated")
         try:
-            rows = stored_rows(session.store, session.catalog, plan, versions.data)
+            rows = stored_rows(
+                session.store,
+                session.catalog,
+                plan,
+                purpose=session.purpose,
+                at=datetime.fromisoformat(versions.at),
+                data_version=versions.data,
+            )
             payload = ledger.record(charged, record.pack(*measured(plan, rows)))
         except BaseException:
             ledger.fail(charged)
@@ -203,7 +211,12 @@ def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None
 
 def charged_versions(now: Versions, charged: Mapping[str, Any]) -> Versions:
     """The versions that a charge names, under the policy of today: a charge under another one is another question."""
-    return replace(now, data=int(charged["data_version"]), consent=int(charged["consent_version"]))
+    return replace(
+        now,
+        data=int(charged["data_version"]),
+        consent=int(charged["consent_version"]),
+        at=str(charged["consent_at"]),
+    )
 
 
 def provenance(query: Query, request: ChargeRequest, charged: Charged, payload: bytes) -> Provenance:

@@ -96,8 +96,10 @@ def outdated(versions: Versions, now: Versions) -> tuple[str, ...]:
     """What a release of earlier versions says of itself."""
     if versions == now:
         return ()
-    consents = "" if versions.consent == now.consent else f" and consent version {versions.consent}"
-    return (f"{AGE}{versions.data}{consents}; the store is at {now.data} now",)
+    if versions.consent == now.consent:
+        return (f"{AGE}{versions.data}; the store is at {now.data} now",)
+    there = f"{versions.data} and consent version {versions.consent}"
+    return (f"{AGE}{there}; the store is at {now.data} and {now.consent} now",)
 
 
 def stored_text(stored: StoredRelease) -> str:

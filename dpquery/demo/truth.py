@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +47,7 @@ def truth(store: Store, catalog: Catalog, plan: PrivacyPlan) -> Truth:
     """Exact rows per cell of a plan over a demo store, before and after bounding."""
     ensure_demo(store.folder)
     logical = plan.bounded.logical
-    source = stored_rows(store, catalog, plan)
+    source = stored_rows(store, catalog, plan, purpose="network_planning", at=datetime.now(UTC))
     rows = np.zeros(plan.bounded.cells, np.int64)
     where = render.condition(logical.where)
     query = render.sql(

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 
 from dpquery.engines.relations import rows
-from dpquery.engines.render import CLAMP_MACRO, Sql, join, sql
+from dpquery.engines.render import CLAMP_MACRO, Sql, identifier, join, sql
 from dpquery.errors import EngineError, ensure
 from dpquery.plan.relations import Stored
 
@@ -100,27 +100,59 @@ class StoredRows:
     numbers: int
     empty: Mapping[str, Sql] = field(default_factory=dict)
     """What stands for a table that has no files."""
+    parties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The columns of each table that hold codes of numbers."""
+    allowed: str | None = field(default=None, repr=False)
+    """Whose rows count, as signs 0 and 1: for numbers that nobody owns, for one that was not shown, then by code.
+
+    None: everybody's. A row counts only if each of its numbers does.
+    """
+    views: Mapping[str, pa.Table] = field(default_factory=dict, repr=False)
+    """Tables that have no files of their own, in the order of their `place`."""
 
     def batches(self, relation: Relation, columns: Sequence[ScanColumn], where: Sql) -> Iterator[Batch]:
         """Rows of one table file by file, in the order they have there; any other relation sorted as a whole."""
-        with connection(self.folder) as con:
-            if isinstance(relation, Stored):
+        with self._connection() as con:
+            if isinstance(relation, Stored) and relation.table not in self.views:
                 for file in self.files[relation.table]:
-                    yield from stream(con, Sql("read_parquet(?)", (str(file.resolve()),)), columns, where)
+                    source = self._allowed(relation.table, Sql("read_parquet(?)", (str(file.resolve()),)))
+                    yield from stream(con, source, columns, where)
             else:
                 source = sql("({})", rows(relation, self.table))
                 yield from stream(con, source, columns, where, sort=True)
 
     def distinct(self, relation: Relation, values: Sequence[Sql], where: Sql) -> list[tuple[Constant, ...]]:
-        with connection(self.folder) as con:
+        with self._connection() as con:
             return distinct_values(con, sql("({})", rows(relation, self.table)), values, where)
 
     def table(self, name: str) -> Sql:
-        """What stands in FROM for a stored table."""
+        """What stands in FROM for a stored table: the rows of it that count."""
+        if name in self.views:
+            return identifier(_view(name))
         files = self.files[name]
         if not files:
             return self.empty[name]
-        return Sql("read_parquet(?)", ([str(file.resolve()) for file in files],))
+        return self._allowed(name, Sql("read_parquet(?)", ([str(file.resolve()) for file in files],)))
+
+    def _allowed(self, name: str, source: Sql) -> Sql:
+        """Every query shape reads its rows through here, so that none can miss whom they may count."""
+        if self.allowed is None or not self.parties[name]:
+            return source
+        # Codes: -1 for a number that was not shown, less for one that nobody owns.
+        bits = Sql("get_bit(?::BIT, ", (self.allowed,))
+        tests = [sql("{}greatest({}, -2) + 2) = 1", bits, identifier(party)) for party in self.parties[name]]
+        return sql("(SELECT * FROM {} WHERE {})", source, join(" AND ", tests))
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with connection(self.folder) as con:
+            for name, rows_ in self.views.items():
+                con.register(_view(name), rows_)
+            yield con
+
+
+def _view(name: str) -> str:
+    return f"view_{name}"
 
 
 def stream(

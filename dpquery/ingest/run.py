@@ -148,6 +148,12 @@ class _Task:
                 f"{name} is a view of {table.legs_of}, and has no rows of its own",
                 fix=f"ingest into {table.legs_of}: its halves appear in {name}",
             )
+        if table.registry is not None:
+            raise DataError(
+                "DPQ-508",
+                f"{name} is a view of the registry of consents, and has no rows of its own",
+                fix="dpquery consent import FILE puts lists into the registry",
+            )
         ensure(
             table.one_owner_when is None or row_test is not None, "a table with one_owner_when comes with its row test"
         )

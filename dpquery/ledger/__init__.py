@@ -17,7 +17,7 @@ from dpquery.ledger.refusals import (
 )
 from dpquery.ledger.requests import Charged, ChargedPair, ChargeRequest, RecordedRequest, StoredRelease
 from dpquery.ledger.scopes import Member, Pair, Scope
-from dpquery.ledger.steward_key import make_steward_key
+from dpquery.ledger.steward_key import holds_key, make_steward_key
 from dpquery.ledger.usage import Days, PastDecision, Usage, Use, usage_of
 from dpquery.ledger.verification import Verification
 
@@ -53,6 +53,7 @@ __all__ = [
     "Usage",
     "Use",
     "Verification",
+    "holds_key",
     "make_steward_key",
     "read_checkpoint",
     "usage_of",

@@ -48,6 +48,16 @@ def read_steward_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def holds_key(path: Path, public: str) -> bool:
+    """Whether the file at `path` holds the key of `public`. LedgerError DPQ-803 if others may read it."""
+    try:
+        return public_text(read_steward_key(path)) == public
+    except LedgerError as error:
+        if error.code != "DPQ-801":
+            raise
+        return False
+
+
 def public_text(key: Ed25519PrivateKey) -> str:
     """The public half, hexadecimal."""
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()

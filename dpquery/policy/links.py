@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dpquery.policy.model import KeysFromTable
+from dpquery.policy.model import REGISTRY_COLUMNS, STEWARD, KeysFromTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,24 @@ def _legs(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
             )
 
 
+def _registry(name: str, table: Table) -> Iterator[Fault]:
+    """A view of the registry has its columns from there; the policy says which are used, and their keys."""
+    if table.owners != 1 or len(table.party_names) != 1 or table.time is not None:
+        yield (
+            ("tables", name),
+            "a view of the registry has one number in each row, and no time of its own",
+            'owners = 1, parties = { number = "number" }, and no time',
+        )
+    known = REGISTRY_COLUMNS[table.registry or "consents"]
+    for column_name, column in table.columns.items():
+        if known.get(column_name) != column.type:
+            yield (
+                ("tables", name, "columns", column_name),
+                f"the registry's view {table.registry} has no column {column_name} of type {column.type}",
+                "columns are " + ", ".join(f"{each} ({kind})" for each, kind in known.items()),
+            )
+
+
 def _legs_columns(policy: Policy, table: Table) -> set[str]:
     """Columns of a legs view that keys of bounds may name."""
     source = policy.tables.get(table.legs_of or "")
@@ -52,6 +70,8 @@ def _legs_columns(policy: Policy, table: Table) -> set[str]:
 def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
     if table.legs_of is not None:
         yield from _legs(policy, name, table)
+    if table.registry is not None:
+        yield from _registry(name, table)
     for column_name, column in table.columns.items():
         if not isinstance(column.keys, KeysFromTable):
             continue
@@ -106,6 +126,21 @@ def _analysts(policy: Policy) -> Iterator[Fault]:
                     f"the purpose {purpose} does not exist",
                     f"add [purposes.{purpose}], or name one of: " + ", ".join(policy.purposes),
                 )
+        duties = [
+            purpose for purpose in analyst.purposes if purpose in policy.purposes and policy.purposes[purpose].is_duty
+        ]
+        if duties and name != STEWARD:
+            yield (
+                ("analysts", name, "purposes"),
+                f"{duties[0]} is a duty purpose, for which consent is not asked: it is the steward's alone",
+                f'[analysts.{STEWARD}] with purposes = ["{duties[0]}"], who asks with the steward\'s key',
+            )
+        if name == STEWARD and analyst.group is not None:
+            yield (
+                ("analysts", name, "group"),
+                "the steward reads the ledger and what everybody asks, and is in no group of analysts",
+                "remove group",
+            )
         if name not in policy.budgets.analysts:
             yield (
                 ("budgets", "analysts"),

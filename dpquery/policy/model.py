@@ -15,6 +15,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 PersonName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$")]
 """An analyst or a group."""
 
+STEWARD = "steward"
+"""The analyst that stewards ask as: who has the steward's key, and nobody else may use purposes of duty."""
+
 Epsilon = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Delta = Annotated[float, Field(ge=0, le=1e-3, allow_inf_nan=False)]
 """A delta is a chance that the promise fails altogether: a thousandth is already much."""
@@ -24,6 +27,21 @@ GRID_STEPS_MAX = 2**31
 
 BOUND_MAX = 1e15
 """Largest value bound: doubles hold every whole number up to it."""
+
+REGISTRY_COLUMNS = {
+    "consents": {
+        "purpose": "text",
+        "status": "text",
+        "basis": "text",
+        "granted_at": "timestamp",
+        "withdrawn_at": "timestamp",
+        "expires_at": "timestamp",
+        "channel": "text",
+        "notice_version": "text",
+    },
+    "opt_outs": {"list_name": "text", "purpose": "text", "added_on": "date"},
+}
+"""Columns and types of the views of the registry: what stands for each number and purpose, and who is on which list."""
 
 TIME_GRAINS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 """Seconds in each grain."""
@@ -215,6 +233,11 @@ class Table(_Section):
         default_factory=dict,
         description="our name = the file's column; or self, other, direction and outgoing for one row per side",
     )
+    registry: Literal["consents", "opt_outs"] | None = Field(
+        None,
+        description="a view of the registry of consents: what stands for each number and purpose, or who is on which "
+        "list; for duty purposes only",
+    )
     third_party: str | None = Field(
         None, description="the file's column of a third number; rows with one are quarantined"
     )
@@ -338,6 +361,14 @@ class Purpose(_Section):
     tables: tuple[str, ...] = Field(("*",), description='tables it may read; "*" for all')
     sensitive: tuple[str, ...] = Field((), description="sensitive columns it may use, as table.column")
     secondary: bool = Field(False, description="profiling, scoring or sale: must be opt-in")
+    kind: Literal["telemarketing", "automated_calls", "traffic_data", "location"] | None = Field(
+        None, description="what laws call it; where the law of a number's country is stricter than regime, it holds"
+    )
+
+    @property
+    def is_duty(self) -> bool:
+        """Whether a law obliges to it, so that consent is not asked."""
+        return self.regime == "duty"
 
     @model_validator(mode="after")
     def _secondary_is_opt_in(self) -> Self:
@@ -390,6 +421,13 @@ class Limits(_Section):
 Line = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 
+class Consent(_Section):
+    tick: Literal["day", "week", "month", "never"] = Field(
+        "day",
+        description="how often stored answers grow old because consents may have changed, whether or not any has",
+    )
+
+
 class Report(_Section):
     curator: Line | None = Field(None, description="who answers for the data; printed in reports, like the next four")
     contact: Line | None = Field(None, description="where people can ask: a mail address, a page, a telephone number")
@@ -432,6 +470,9 @@ class Policy(_Section):
     analysts: dict[PersonName, Analyst] = Field(min_length=1, description="who may ask")
     budgets: Budgets = Field(description="first grants, written by init")
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}), description="per query")
+    consent: Consent = Field(
+        default_factory=lambda: Consent.model_validate({}), description="how the registry of consents is used"
+    )
     ledger: LedgerPlaces = Field(
         default_factory=lambda: LedgerPlaces.model_validate({}), description="where the ledger and its checkpoint are"
     )

@@ -179,6 +179,24 @@ def _regime(found: Difference, _before: Policy, _after: Policy) -> Iterator[Chan
     yield change(found, "weakens" if weaker else "strengthens", said[str(found.after)])
 
 
+def _purpose_kind(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
+    if found.before is not None:
+        said = "laws about {before} do not make {0} stricter any more"
+        yield change(replace(found, after=None), "weakens", said)
+    if found.after is not None:
+        said = "where a law about {after} wants people to have said yes, {0} counts only those who did"
+        yield change(replace(found, before=None), "strengthens", said)
+
+
+def _registry_view(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
+    if found.after is None:
+        yield change(found, "weakens", "{0} is no view of the registry of consents any more: every purpose may read it")
+    elif found.before is None:
+        yield change(found, "strengthens", "{0} is a view of the registry of consents, for duty purposes only")
+    else:
+        yield change(found, "neutral", "{0} shows {after} of the registry, not {before}")
+
+
 def _purpose_tables(found: Difference, before: Policy, after: Policy) -> Iterator[Change]:
     was, now = set(items(found.before)), set(items(found.after))
     if "*" in was and "*" in now:
@@ -338,6 +356,7 @@ RULES: dict[str, Rule] = {
         "rows of {0} may be kept for {after} days, not {before} (recorded, not enforced by this version)",
         absent=float("inf"),
     ),
+    "tables.*.registry": _registry_view,
     "tables.*.columns.*": presence(
         "more is kept of each row of {0}, and may be asked about: {1}",
         "less is kept of each row of {0}: no {1}",
@@ -378,6 +397,7 @@ RULES: dict[str, Rule] = {
         "{0} may use the sensitive {items}", "{0} may not use the sensitive {items} any more"
     ),
     "purposes.*.secondary": neutral("{0} is marked as secondary: {after}, not {before} (recorded)"),
+    "purposes.*.kind": _purpose_kind,
     "analysts.*": presence(
         "{0} may ask: one more person sees answers, within the budget of the dataset",
         "{0} may not ask any more",
@@ -423,6 +443,10 @@ RULES: dict[str, Rule] = {
     "limits.gaussian": switch(
         "answers may have Gaussian noise: their promise is e^epsilon plus delta, no longer e^epsilon alone",
         "answers have Laplace noise only: their promise is e^epsilon, without delta",
+    ),
+    "consent.tick": neutral(
+        "stored answers grow old, because consents may have changed, each {after}, not each {before}. A refusal bears "
+        "on what is computed after it; what is stored is handed out until then"
     ),
     "ledger.url": neutral("the ledger is at {after}, not at {before}: what is spent there counts, and nothing else"),
     "ledger.checkpoint": presence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dpquery.plan.canonical import canonical, digest, in_any_order, sort_key
@@ -25,6 +25,8 @@ class Versions:
     consent: int
     policy_digest: str = ""
     """Digest of the whole policy, for a change whose version number was forgotten."""
+    at: str = field(default="", compare=False)
+    """When it is asked (ISO, UTC): what people allow is read as of then. Not part of the question: `consent` is."""
 
 
 def canonical_plan(plan: PrivacyPlan) -> str:
@@ -47,7 +49,8 @@ def canonical_plan(plan: PrivacyPlan) -> str:
 
 def question(plan: PrivacyPlan, versions: Versions, purpose: str) -> str:
     """Digest of the whole question: its plan, the versions it is asked of, and the purpose (consent depends on it)."""
-    return digest(["question/1", canonical_plan(plan), canonical(versions), purpose])
+    asked_of = [versions.data, versions.policy, versions.consent, versions.policy_digest]
+    return digest(["question/1", canonical_plan(plan), asked_of, purpose])
 
 
 def unversioned(plan: PrivacyPlan, versions: Versions, purpose: str) -> str:

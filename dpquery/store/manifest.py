@@ -63,6 +63,8 @@ class Manifest:
     periods: Mapping[str, tuple[date, date]]
     """Period of each ingested table when it was last ingested."""
     batches: tuple[BatchEntry, ...]
+    created_on: date
+    """UTC day on which the store was made; the version of consents counts from it."""
 
     def with_batch(
         self,
@@ -139,6 +141,7 @@ def _decoded(raw: dict[str, Any]) -> Manifest:
         number_segments=tuple(map(str, raw["number_segments"])),
         relied_on=dict(raw["relied_on"]),
         periods={name: _period(days) for name, days in raw["periods"].items()},
+        created_on=date.fromisoformat(raw["created_on"]),
         batches=tuple(
             BatchEntry(int(b["number"]), str(b["table"]), None if b["period"] is None else _period(b["period"]))
             for b in raw["batches"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,7 @@ def create_store(
         relied_on={},
         periods={},
         batches=(),
+        created_on=datetime.now(UTC).date(),
     )
     # Made under another name and moved, so that a store is there whole or not at all.
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))

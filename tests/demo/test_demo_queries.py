@@ -126,4 +126,4 @@ def test_the_file_holds_what_is_measured(tmp_path: Path) -> None:
     found = {name: errors_of(query, steward.store, catalog, 20)[0].mean for name, query in QUERIES.items()}
     assert sum(error < 0.10 for name, error in found.items() if name.startswith("Q")) >= 20
     for name, error in found.items():
-        assert error == pytest.approx(QUERIES[name].error, rel=0.6, abs=0.005), name
+        assert error == pytest.approx(QUERIES[name].error, rel=0.6, abs=0.01), name

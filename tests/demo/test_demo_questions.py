@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -36,7 +37,9 @@ def check_seed(folder: Path, seed: int, rows: int = 1_000_000) -> None:
         plan = priced(question.sql, catalog, epsilon=question.epsilon)
         found = truth(store, catalog, plan)
         assert found.lost <= SHARE_MAX, (seed, question.sql)
-        exact = execute(plan, stored_rows(store, catalog, plan)).open_for_noise()
+        exact = execute(
+            plan, stored_rows(store, catalog, plan, purpose="network_planning", at=datetime.now(UTC))
+        ).open_for_noise()
         for estimate in estimates(plan, exact):
             # Around the exact values the interval is exactly the noise's.
             cell = found.median_cell
@@ -100,7 +103,9 @@ def test_the_average_of_two_owner_rows_is_near_the_truth(tmp_path: Path) -> None
     store.reload()
     plan = priced("SELECT AVG(talk_s) AS t FROM calls WHERE talk_s IS NOT NULL", catalog_of(store), epsilon=2.0)
     files = tuple(f.path for f in store.files("calls"))
-    exact = execute(plan, stored_rows(store, catalog_of(store), plan)).open_for_noise()
+    exact = execute(
+        plan, stored_rows(store, catalog_of(store), plan, purpose="network_planning", at=datetime.now(UTC))
+    ).open_for_noise()
     with duckdb.connect(":memory:") as con:
         names = [str(f) for f in files]
         # WHERE, since least(NULL, 3600) is 3600.

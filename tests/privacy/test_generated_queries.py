@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -322,7 +322,9 @@ def compared(
         for row in rows
         if all(value in values for value, values in zip(row[: made.keys], listed, strict=True))
     }
-    exact = execute(plan, stored_rows(store.steward.store, catalog, plan)).open_for_noise()
+    exact = execute(
+        plan, stored_rows(store.steward.store, catalog, plan, purpose="network_planning", at=datetime.now(UTC))
+    ).open_for_noise()
     found = {tuple(row[f"g{i}"] for i in range(made.keys)): row for row in answer(plan, exact).rows()}
     assert expected.keys() <= found.keys(), made
     outputs = [output for output in plan.bounded.logical.outputs if output.kind != "key" and not output.hidden]

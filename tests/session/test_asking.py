@@ -228,12 +228,10 @@ def test_who_may_ask_for_what(made: MadeStore) -> None:
 @pytest.mark.parametrize(
     ("change", "to", "code"),
     [
-        ('regime = "opt-out"', 'regime = "opt-in"', "DPQ-401"),
-        ('regime = "opt-out"', 'regime = "duty"', "DPQ-402"),
         ('purposes = ["network_planning"]\n[', 'purposes = ["network_planning"]\nos_user = "somebody"\n[', "DPQ-306"),
     ],
 )
-def test_regimes_and_machine_users(tmp_path: Path, change: str, to: str, code: str) -> None:
+def test_machine_users(tmp_path: Path, change: str, to: str, code: str) -> None:
     made = make_store(tmp_path, POLICY.replace(change, to, 1))
     with pytest.raises(NotAllowed) as caught:
         made.connect()

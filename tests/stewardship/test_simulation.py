@@ -240,7 +240,6 @@ def edited(change: str, to: str) -> Policy:
     ("change", "to", "code"),
     [
         ("epsilon_max = 2.0", "epsilon_max = 0.5", "DPQ-204"),
-        ('regime = "opt-out"', 'regime = "opt-in"', "DPQ-401"),
         ('regime = "opt-out"', 'regime = "opt-out"\ntables = ["cells"]', "DPQ-305"),
         ("network_planning", "other_purpose", "DPQ-304"),
         ("\\bana\\b", "anne", "DPQ-303"),
