@@ -778,15 +778,28 @@ class RetentionRow(_Document):
 
 
 class CoverageBand(_Document):
+    """So many numbers, between round ones, have said this about the purpose."""
+
     purpose: str
-    low: float
-    high: float
+    status: str
+    low: int
+    high: int
+
+
+class ConsentCoverage(_Document):
+    """Bands that hold the intervals of one priced release."""
+
+    release: str
+    at: str
+    epsilon: float = Field(description="what the release was asked for")
+    confidence: float
+    bands: tuple[CoverageBand, ...]
 
 
 class ReportData(_Document):
     source: str
     sampling: str
-    consent_coverage: tuple[CoverageBand, ...] | None = Field(description="bands made of priced, noisy counts")
+    consent_coverage: ConsentCoverage | None = Field(description="bands made of priced, noisy counts")
     consent_coverage_reason: str | None
     quarantine: Stated
     retention: tuple[RetentionRow, ...]

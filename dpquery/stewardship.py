@@ -192,21 +192,28 @@ class Steward:
             policy = self.store.policy
             return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
 
-    def report(self, kind: str = "budget") -> Report:
+    def report(self, kind: str = "budget", *, coverage: float | None = None) -> Report:
         """The budget report: what is promised, what was spent by whom, how long it will last; the ledger is verified.
 
-        A notebook shows it as a page; `to_html`, `to_json`, `to_csv`, `to_markdown`, `to_registry_yaml` give its forms.
+        `coverage`: epsilon at which the steward asks how many numbers have consented, as of now; without it the newest
+        such answer is shown. A notebook shows the report as a page; `to_html`, `to_json`, `to_csv`, `to_markdown` and
+        `to_registry_yaml` give its forms.
         """
         from dpquery.reports.budget_report import budget_report
+        from dpquery.reports.coverage import consent_coverage
         from dpquery.reports.report import Report
 
         if kind != "budget":
             raise UsageError("DPQ-002", f"there is no report {str(kind)[:20]!r}", fix='report("budget")')
+        covered = consent_coverage(self.store, epsilon=coverage)
         policy, at = self.store.policy, utc_now()
         with open_ledger(self.store) as ledger:
             verification, usage = read_usage(ledger)
             notes = edited_budgets(policy, ledger.caps())
-        return Report(budget_report(policy, usage, verification, versions=versions_of_libraries(), at=at, notes=notes))
+        versions = versions_of_libraries()
+        return Report(
+            budget_report(policy, usage, verification, versions=versions, at=at, coverage=covered, notes=notes)
+        )
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""

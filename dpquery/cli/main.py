@@ -256,12 +256,16 @@ def report_budget(
         str, typer.Option("--format", metavar="FORMAT", help="md, json, html, csv or registry-yaml")
     ] = "md",
     out: Annotated[Path | None, typer.Option(help="write to this file, in place of an older one")] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(metavar="EPSILON", help="spend this, as the steward, on how many numbers have consented by now"),
+    ] = None,
 ) -> None:
     """Report what is promised, what was spent by whom, and how long it will last."""
     from dpquery.cli.report import show_report
     from dpquery.stewardship import steward
 
-    show_report(steward(folder), form=form, out=out)
+    show_report(steward(folder), form=form, out=out, coverage=coverage)
 
 
 @policy_app.command("check")

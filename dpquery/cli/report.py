@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from dpquery.stewardship import Steward
 
 
-def show_report(steward: Steward, *, form: str, out: Path | None) -> None:
+def show_report(steward: Steward, *, form: str, out: Path | None, coverage: float | None) -> None:
     """The budget report on standard output, or in the file `out`, which is replaced."""
     if form not in FORMATS:
         raise UsageError("DPQ-002", f"{form[:20]!r} is not a format", fix=f"--format {', '.join(FORMATS)}")
-    report = steward.report()
+    report = steward.report(coverage=coverage)
     text = report.to(cast("Format", form))
     if out is None:
         print(text, end="")

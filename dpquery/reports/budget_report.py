@@ -14,6 +14,7 @@ from dpquery.documents import (
     BudgetReport,
     ChartPoint,
     ConcentratedFilter,
+    ConsentCoverage,
     DecisionRecord,
     FilterStates,
     ForecastChart,
@@ -64,11 +65,13 @@ def budget_report(
     *,
     versions: Mapping[str, str],
     at: datetime,
+    coverage: ConsentCoverage | str,
     notes: Sequence[str] = (),
 ) -> BudgetReport:
     """The report as of `at`.
 
-    `versions`: of the libraries that answers depend on. `notes`: what a reader should know beforehand.
+    `versions`: of the libraries that answers depend on. `coverage`: what people have said, or why that is not stated.
+    `notes`: what a reader should know beforehand.
     """
     delta = policy.limits.delta_release
     budgets = scope_budgets(usage, delta, today=at.date())
@@ -109,7 +112,7 @@ def budget_report(
             preprocessing=prose.PREPROCESSING,
             bounds_from_data=usage.bounds_from_data,
         ),
-        data=_data(policy),
+        data=_data(policy, coverage),
         integrity=ReportIntegrity(
             head=verification.head,
             last_entry_at=verification.at,
@@ -300,12 +303,12 @@ def _point(day: date, spent: Loss, cap: Cap) -> ChartPoint:
     return ChartPoint(day=day.isoformat(), used=share_up(share_used(cap, spent)))
 
 
-def _data(policy: Policy) -> ReportData:
+def _data(policy: Policy, coverage: ConsentCoverage | str) -> ReportData:
     return ReportData(
         source=prose.SOURCE,
         sampling=prose.SAMPLING,
-        consent_coverage=None,
-        consent_coverage_reason="no consent registry yet",
+        consent_coverage=None if isinstance(coverage, str) else coverage,
+        consent_coverage_reason=coverage if isinstance(coverage, str) else None,
         quarantine=Stated(
             value=None,
             reason="left out: counts of quarantined rows depend on rows, so that they would have to be a priced "

@@ -581,10 +581,13 @@ def _data(report: BudgetReport) -> tuple[Part, ...]:
     found = report.data
     coverage: Part = Facts((("Consent coverage", f"not stated: {found.consent_coverage_reason}"),))
     if found.consent_coverage is not None:
+        asked = found.consent_coverage
         coverage = Table(
-            "Consent coverage, in bands made of priced, noisy counts.",
-            (Column("purpose"), Column("from", "share"), Column("to", "share")),
-            tuple((band.purpose, band.low, band.high) for band in found.consent_coverage),
+            f"Consent coverage: how many numbers have said what, by the noisy counts of {asked.release} "
+            f"({asked.at[:10]}, epsilon {asked.epsilon:g}). A count lies in its band with a confidence of "
+            f"{asked.confidence:.0%}. Who has said nothing is not counted.",
+            (Column("purpose"), Column("said"), Column("from", "number"), Column("to", "number")),
+            tuple((band.purpose, band.status, band.low, band.high) for band in asked.bands),
         )
     retention = Table(
         "How long rows may be kept, by the policy. It is recorded, not enforced.",

@@ -84,8 +84,8 @@ def changed(raw: dict[str, Any], place: Path, value: Any) -> Policy | None:
 
 TEXTS = (
     "other", "phone", "opaque", "FR", "lines.txt", "calls", "caller", "cells", "month", "none", "second", "day", "hour",
-    "text", "integer", "log", "linear", "opt-in", "opt-out", "duty", "consents", "opt_outs", "telemarketing", "location",
-    "week", "ana", "Europe/London", "unix", "talk_s > 3",
+    "text", "integer", "log", "linear", "opt-in", "opt-out", "duty", "consents", "opt_outs", "location",
+    "telemarketing", "week", "ana", "Europe/London", "unix", "talk_s > 3",
     "postgresql://db.example.org/calls",
 )  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 0.5, 1e-7, 1e-9, 5.0, 7, 12.5, 30, 64, 400)

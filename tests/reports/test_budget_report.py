@@ -25,6 +25,7 @@ from dpquery.accounting import Loss
 from dpquery.budget import budget_document, read_usage
 from dpquery.reports.amounts import down, number_text, percent_text, right_guesses, up
 from dpquery.reports.budget_report import budget_report
+from dpquery.reports.coverage import NO_VIEW
 from dpquery.reports.report import FORMATS, Report
 
 SCHEMA = json.loads(
@@ -47,7 +48,9 @@ HOSTILE = (
 
 def reported(history: History) -> Report:
     verification, usage = read_usage(history.ledger)
-    return Report(budget_report(history.policy, usage, verification, versions=VERSIONS, at=history.now))
+    return Report(
+        budget_report(history.policy, usage, verification, versions=VERSIONS, at=history.now, coverage=NO_VIEW)
+    )
 
 
 @pytest.fixture(scope="module")
