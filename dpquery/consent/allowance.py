@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpquery.consent.regimes import silence_is_yes
-from dpquery.consent.registry import read_records, read_registry
+from dpquery.consent.registry import read_records
 from dpquery.consent.standing import YES, standing, statements
 from dpquery.numbers.number import OTHER
 
@@ -43,12 +43,12 @@ def allowance(store: Store, purpose: str, at: datetime) -> Allowance | None:
     numbers = store.numbers()
     countries = numbers["country"].combine_chunks().dictionary_encode()
     silence = silence_is_yes(declared, [*countries.dictionary.to_pylist(), OTHER], at.date())
-    registry = read_registry(store.folder)
-    if not registry.segments and all(silence.values()):
+    records = read_records(store.folder)
+    if not records.num_rows and all(silence.values()):
         return None
     by_country = np.array([silence[country] for country in countries.dictionary.to_pylist()], np.bool_)
     allowed = by_country[countries.indices.to_numpy()] if len(by_country) else np.zeros(0, np.bool_)
-    found = statements(read_records(store.folder, registry), numbers["pseudonym"].combine_chunks(), purpose)
+    found = statements(records, numbers["pseudonym"].combine_chunks(), purpose)
     stands = standing(found, at)
     allowed[found.code[stands]] = found.status[stands] == YES
     return Allowance(allowed, silence[OTHER])

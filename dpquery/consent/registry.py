@@ -89,10 +89,23 @@ def read_registry(folder: Path) -> Registry:
     return found
 
 
-def read_records(folder: Path, registry: Registry) -> pa.Table:
-    """Every statement (columns: `records.SCHEMA`), in the order in which they were recorded."""
-    parts = [pq.read_table(folder / FOLDER / each.name, schema=SCHEMA) for each in registry.segments]
-    return pa.concat_tables([SCHEMA.empty_table(), *parts])
+def read_records(folder: Path) -> pa.Table:
+    """Every statement (columns: `records.SCHEMA`), in the order in which they were recorded. StoreError if damaged."""
+    registry = read_registry(folder)
+    while True:
+        failure = ""
+        try:
+            parts = [pq.read_table(folder / FOLDER / each.name, schema=SCHEMA) for each in registry.segments]
+            return pa.concat_tables([SCHEMA.empty_table(), *parts])
+        except (OSError, pa.ArrowException) as error:
+            failure = type(error).__name__
+        # Somebody may have put small files together in between: then the registry names others now.
+        now = read_registry(folder)
+        if now == registry:
+            raise StoreError(
+                "DPQ-501", f"{folder / FOLDER} lacks statements ({failure})", fix="put the registry's files back"
+            )
+        registry = now
 
 
 def append(folder: Path, batches: Iterable[pa.RecordBatch], listed: ListImport | None = None) -> Registry:

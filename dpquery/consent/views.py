@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dpquery.consent.records import EVERY_PURPOSE, PERSON, STATUSES
-from dpquery.consent.registry import read_records, read_registry
+from dpquery.consent.registry import read_records
 from dpquery.consent.standing import REFUSING, YES, standing, standing_by_source, statements
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def registry_view(store: Store, table: str, at: datetime) -> pa.Table:
     """The rows of a policy's `table` that is a view, as of `at`: with `place`, in its order, and codes of numbers."""
     declared = store.policy.tables[table]
-    records = read_records(store.folder, read_registry(store.folder))
+    records = read_records(store.folder)
     numbers = store.numbers()
     pseudonyms = numbers["pseudonym"].combine_chunks()
     if declared.registry == "consents":
