@@ -70,6 +70,8 @@ CATALOGUE: dict[str, Entry] = {
     "DPQ-515": Entry("not a demo", "`dpquery demo` replaces an older demo, and nothing else."),
     "DPQ-516": Entry("policy changed meanwhile", "The session was checked by an older policy. Connect again."),
     "DPQ-517": Entry("no number", "What was given is not a telephone number that the numbering plans can read. It is never quoted."),
+    "DPQ-518": Entry("not to be taken in", "A line of a list names a purpose that the policy does not ask people about, or says yes to everything at once. Nothing of the list was taken in."),
+    "DPQ-519": Entry("receipt does not verify", "The receipt is damaged or altered, was signed by another steward, or tells of what the registry does not hold."),
     "DPQ-701": Entry("engine failed", "The engine stopped while reading. The message holds nothing of what it read; the charge stands."),
     "DPQ-801": Entry("ledger not reachable", "The ledger is missing, stayed locked for 30 s, or the disk refused. Nothing was released."),
     "DPQ-802": Entry("ledger does not hold together", "Its chain, a signature, a cap, a balance or an answer differs from its entries. Restore a copy that verifies."),

@@ -837,12 +837,188 @@ class BudgetReport(_Document):
     integrity: ReportIntegrity
 
 
+class ConsentImportDocument(_Document):
+    """What `dpquery consent import --json` prints. It depends on private lines: it is for the steward."""
+
+    schema_: Literal["dpquery.consent-import/1"] = Field("dpquery.consent-import/1", alias="schema")
+    source: str = Field(description="the list's name")
+    purpose: str = Field(description='of lines that name none; "*" for all')
+    format: str
+    repeated: bool = Field(description="the same list had been taken in before, in the same way: nothing was done")
+    dry_run: bool
+    rows_read: int = Field(description="lines that are not blank")
+    statements: int = Field(description="added to the registry")
+    unchanged: int = Field(description="lines that say what their source had said already")
+    public: int = Field(description="lines with numbers that nobody owns")
+    erased: int = Field(description="lines with numbers that were erased, which stay out")
+    quarantined: int
+    by_reason: dict[str, int]
+    cures: tuple[str, ...]
+    quarantine_file: str | None
+    consent_version: int
+
+
+class ConsentSetDocument(_Document):
+    """What `dpquery consent set --json` prints."""
+
+    schema_: Literal["dpquery.consent-set/1"] = Field("dpquery.consent-set/1", alias="schema")
+    purpose: str
+    status: dict[str, int] = Field(description="numbers by what is now recorded of them")
+    effective_at: str
+    consent_version: int
+
+
+class ConsentStanding(_Document):
+    purpose: str
+    regime: Literal["opt-in", "opt-out", "duty"]
+    status: str | None = Field(description="what stands; null if nothing does, so that silence decides")
+    said_for: str | None = Field(description='the purpose of that statement, or "*": all')
+    since: str | None
+    expires_at: str | None
+    source: str | None = Field(description='"person", or the name of a list')
+    basis: str | None
+    notice_version: str | None
+    method: str | None
+    counts: bool = Field(description="whether rows of this number count, so far as it depends on this number")
+    why: str
+    rules: tuple[str, ...] = Field(description="laws that make silence a no for this purpose")
+
+
+class ConsentStatusDocument(_Document):
+    """What `dpquery consent status --json` prints, one line for each number. It names no number."""
+
+    schema_: Literal["dpquery.consent-status/1"] = Field("dpquery.consent-status/1", alias="schema")
+    number_ending: str = Field(description="last two digits")
+    country: str
+    public: bool = Field(description="nobody's number: consent is not asked")
+    at: str
+    purposes: tuple[ConsentStanding, ...]
+
+
+class ConsentPurgeDocument(_Document):
+    """What `dpquery consent purge --json` prints."""
+
+    schema_: Literal["dpquery.consent-purge/1"] = Field("dpquery.consent-purge/1", alias="schema")
+    days: int = Field(description="statements that bore on nothing for longer are removed")
+    expired: int
+    superseded: int
+    kept: int
+
+
+CONSENT_CONTEXT: dict[str, Any] = {
+    "dpv": "https://w3id.org/dpv#",
+    "dct": "http://purl.org/dc/terms/",
+    "type": "@type",
+    "conforms_to": {"@id": "dct:conformsTo", "@type": "@id"},
+    "receipt_id": "dct:identifier",
+    "issued_at": "dct:created",
+    "principal": "dpv:hasDataSubject",
+    "parties": "dpv:hasEntity",
+    "processing": "dpv:hasProcess",
+    "purpose": "dpv:hasPurpose",
+    "lawful_basis": {"@id": "dpv:hasLegalBasis", "@type": "@vocab"},
+    "consent_status": {"@id": "dpv:hasConsentStatus", "@type": "@vocab"},
+    "notice": "dpv:hasNotice",
+    "jurisdiction": "dpv:hasJurisdiction",
+    "events": "dpv:hasRecordOfActivity",
+}
+"""Terms of the Data Privacy Vocabulary for the fields of a receipt; other fields are dpquery's own."""
+
+
+class ConsentPrincipal(_Document):
+    """Whom a receipt is about, without the number."""
+
+    pii_principal_id: str = Field(description="keyed hash, with a key for receipts and exports alone")
+    number_ending: str = Field(description="last two digits, by which the owner knows it")
+
+
+class ConsentParty(_Document):
+    role: Literal["dpv:DataController"] = "dpv:DataController"
+    name: str
+    contact: str
+
+
+class ConsentProcessing(_Document):
+    purpose: str
+    text: str = Field(description="the purpose in plain words")
+    regime: Literal["opt-in", "opt-out", "duty"]
+    lawful_basis: str = Field(description="as recorded, or as a term of DPV")
+    consent_status: str
+    stands: str = Field(description="given, refused, withdrawn, or none: silence decides")
+    since: str
+    source: str
+    notice: str = Field(description="version that was seen; else that of the policy")
+    jurisdiction: str = Field(description="country that the number belongs to, or other")
+    rules: tuple[str, ...] = Field(description="laws that make silence a no")
+    counts: Literal["yes", "no"] = Field(description="whether rows of this number count for the purpose")
+    why: str
+    withdrawal: str
+
+
+class ConsentEvent(_Document):
+    type: str
+    purpose: str
+    status: str
+    at: str
+    expires_at: str
+    recorded_at: str
+    source: str
+    method: str
+    notice: str
+    basis: str
+
+
+class ConsentReceiptDocument(_Document):
+    """A signed receipt of what the registry holds about one number: an ISO/IEC TS 27560 record with terms of W3C DPV.
+
+    Texts that are not known are empty. The signature is over the canonical JSON of all but itself.
+    """
+
+    context: dict[str, Any] = Field(CONSENT_CONTEXT, alias="@context")
+    schema_: Literal["dpquery.consent-receipt/1"] = Field("dpquery.consent-receipt/1", alias="schema")
+    type: Literal["dpv:ConsentReceipt"] = "dpv:ConsentReceipt"
+    conforms_to: Literal["https://w3id.org/dpv/schema/dpv-27560#receipt"] = (
+        "https://w3id.org/dpv/schema/dpv-27560#receipt"
+    )
+    schema_version: Literal["ISO/IEC TS 27560:2023"] = "ISO/IEC TS 27560:2023"
+    receipt_id: str
+    issued_at: str
+    dataset: str
+    policy_version: int
+    principal: ConsentPrincipal
+    parties: tuple[ConsentParty, ...]
+    processing: tuple[ConsentProcessing, ...]
+    events: tuple[ConsentEvent, ...]
+    cannot_be_undone: str = Field(description="what opting out does not reach")
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    steward: str = Field(description="public key of the store's steward, hexadecimal")
+    signature: str = Field(description="hexadecimal")
+
+
+class ConsentVerificationDocument(_Document):
+    """What `dpquery consent verify --json` prints."""
+
+    schema_: Literal["dpquery.consent-verification/1"] = Field("dpquery.consent-verification/1", alias="schema")
+    receipt_id: str
+    issued_at: str
+    steward: str
+    signed: Literal[True] = Field(True, description="whoever has the key of `steward` wrote it, and nobody changed it")
+    this_store: bool | None = Field(description="the registry holds its events; null if none was asked")
+    changed_since: tuple[str, ...] | None = Field(description="purposes for which something else stands by now")
+
+
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
     "bounding-loss": BoundingLossDocument,
     "budget": BudgetDocument,
     "budget-report": BudgetReport,
+    "consent-import": ConsentImportDocument,
+    "consent-purge": ConsentPurgeDocument,
+    "consent-receipt": ConsentReceiptDocument,
+    "consent-set": ConsentSetDocument,
+    "consent-status": ConsentStatusDocument,
+    "consent-verification": ConsentVerificationDocument,
     "decision": DecisionDocument,
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from dpquery.consent.door import ConsentDoor
     from dpquery.documents import BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
@@ -170,6 +171,13 @@ class Steward:
         return ingest_rows(
             self.store, rows, table=table, period=period, region=region, progress=progress, row_test=test
         )
+
+    @property
+    def consent(self) -> ConsentDoor:
+        """The registry of consents: take in lists, record what people said, look up, give receipts."""
+        from dpquery.consent.door import ConsentDoor
+
+        return ConsentDoor(self.store, steward_key_path(self.store.folder))
 
     def tables(self) -> TablesDocument:
         """Tables and columns that the policy names."""

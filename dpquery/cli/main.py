@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dpquery.cli.consent import consent_app
 from dpquery.errors import DpqueryError, InternalError, StoreError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ receipt_app = typer.Typer(help="Check saved releases.", no_args_is_help=True, ri
 app.add_typer(receipt_app, name="receipt")
 report_app = typer.Typer(help="Write reports for stewards.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(report_app, name="report")
+app.add_typer(consent_app, name="consent")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of the store")]
 ScopeName = Annotated[

@@ -6,6 +6,15 @@
     regimes      what silence means: of a purpose, under each country's law
     allowance    the numbers whose rows count for a purpose
     views        what stands, as tables of the policy
+    stating      what one person says
+    importing    lists that people have: list_formats reads lines, list_numbers their numbers; list_statements says
+                 which of them are new, list_quarantine keeps what cannot be read
+    looking_up   what stands for one number
+    receipts     signed receipts of it
+    retention    statements that may go, once they bear on nothing
+    erasing      statements of who is to be forgotten
+    wording      the words beside a statement, which are never numbers
+    door         all of it, for the steward
 
 A row counts only if every owner allows the purpose (`engines.scan`).
 """

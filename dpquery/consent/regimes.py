@@ -66,10 +66,11 @@ def silence_is_yes(purpose: Purpose, countries: Iterable[str], on: date) -> dict
     return {
         country: purpose.regime == "opt-out"
         and not any(rule.covers(country) for rule in found)
-        and not (found and not _is_told(country))
+        and not (found and not is_told(country))
         for country in countries
     }
 
 
-def _is_told(country: str) -> bool:
+def is_told(country: str) -> bool:
+    """Whether it is one country, and not any of those that are not told apart."""
     return len(country) == 2 and country.isupper()

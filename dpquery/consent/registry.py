@@ -16,7 +16,7 @@ from dpquery.store.lock import exclusive
 from dpquery.store.private_files import make_private_folder, open_private, replace_file, sync_file, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date, datetime
     from pathlib import Path
 
@@ -114,35 +114,47 @@ def append(folder: Path, batches: Iterable[pa.RecordBatch], listed: ListImport |
     StoreError DPQ-506 while somebody else writes, DPQ-514 if the disk refused. A killed writer leaves the registry as
     it was, and at most a file that it does not name.
     """
-    place = folder / FOLDER
     with exclusive(folder):
-        before = read_registry(folder)
-        try:
-            make_private_folder(place)
-            _remove_unnamed(place, before)
-            written = _write(place, batches)
-            after = replace(before, segments=(*before.segments, *written))
-            if listed is not None:
-                after = replace(
-                    after, imports=(*after.imports, replace(listed, rows=sum(each.rows for each in written)))
-                )
-            merged = _merged(place, after)
-            _commit(place, merged)
-            _remove_unnamed(place, merged)
-        except OSError as error:
-            raise StoreError("DPQ-514", f"{place} cannot be written: {error.strerror}", fix="check the disk") from error
+        return append_held(folder, batches, listed)
+
+
+def append_held(folder: Path, batches: Iterable[pa.RecordBatch], listed: ListImport | None = None) -> Registry:
+    """As `append`, for who holds the store's lock already."""
+    place = folder / FOLDER
+    before = read_registry(folder)
+    try:
+        make_private_folder(place)
+        _remove_unnamed(place, before)
+        written = _write(place, batches)
+        after = replace(before, segments=(*before.segments, *written))
+        if listed is not None:
+            after = replace(after, imports=(*after.imports, replace(listed, rows=sum(each.rows for each in written))))
+        merged = _merged(place, after)
+        _commit(place, merged)
+        _remove_unnamed(place, merged)
+    except OSError as error:
+        raise StoreError("DPQ-514", f"{place} cannot be written: {error.strerror}", fix="check the disk") from error
     return merged
 
 
-def rewrite(folder: Path, records: pa.Table) -> Registry:
-    """Put `records` in the place of all statements: for what a law wants forgotten, and nothing else."""
+def rewrite(folder: Path, kept: Callable[[pa.Table], pa.Table]) -> Registry:
+    """Put what `kept` makes of all statements in their place: for what a law wants forgotten, and nothing else.
+
+    Nobody else writes meanwhile. Nothing is written if it keeps every one. StoreError DPQ-506, DPQ-514 as `append`.
+    """
     place = folder / FOLDER
     with exclusive(folder):
         before = read_registry(folder)
-        make_private_folder(place)
-        after = replace(before, segments=_write(place, records.to_batches()))
-        _commit(place, after)
-        _remove_unnamed(place, after)
+        records = read_records(folder)
+        remaining = kept(records)
+        if remaining.equals(records):
+            return before
+        try:
+            after = replace(before, segments=_write(place, remaining.to_batches()))
+            _commit(place, after)
+            _remove_unnamed(place, after)
+        except OSError as error:
+            raise StoreError("DPQ-514", f"{place} cannot be written: {error.strerror}", fix="check the disk") from error
     return after
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = "DEMO"
-OWN = {MARKER, ".lock", "ledger.sqlite", "manifest.json", "numbers", "policy.toml", "tables", "work"}
+OWN = {MARKER, ".lock", "consent", "ledger.sqlite", "manifest.json", "numbers", "policy.toml", "tables", "work"}
 """What a store consists of; SQLite adds files such as ledger.sqlite-journal."""
 
 TEXT = "A demo store made by `dpquery demo`: every row in it is made up, and the next `dpquery demo` replaces it.\n"

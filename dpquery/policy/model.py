@@ -426,6 +426,12 @@ class Consent(_Section):
         "day",
         description="how often stored answers grow old because consents may have changed, whether or not any has",
     )
+    retention_days: int = Field(
+        365,
+        ge=365,
+        description="how long `consent purge --expired` keeps statements that have expired, or that a newer one of "
+        "their source has replaced; at least a year, as evidence",
+    )
 
 
 class Report(_Section):

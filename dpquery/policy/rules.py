@@ -448,6 +448,9 @@ RULES: dict[str, Rule] = {
         "stored answers grow old, because consents may have changed, each {after}, not each {before}. A refusal bears "
         "on what is computed after it; what is stored is handed out until then"
     ),
+    "consent.retention_days": neutral(
+        "statements that bear on nothing any more are kept {after} days, not {before}: what stands stays as it is"
+    ),
     "ledger.url": neutral("the ledger is at {after}, not at {before}: what is spent there counts, and nothing else"),
     "ledger.checkpoint": presence(
         "every use of the ledger checks {after}: an older copy put in its place is noticed",

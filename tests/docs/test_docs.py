@@ -21,6 +21,7 @@ import dpquery
 from dpquery import errors
 from dpquery.catalogue import CATALOGUE
 from dpquery.cli.main import app, main
+from dpquery.consent.list_formats import FORMATS, REASONS
 from dpquery.demo.store import make_demo
 from dpquery.documents import DOCUMENTS
 from dpquery.ingest.verdicts import QUARANTINE_REASONS
@@ -33,7 +34,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
-EXAMPLES = {"tutorial.md", "python.md", "bounds.md", "tools.md", "cli.md", "stewards.md", "ledger.md", "README.md"}
+EXAMPLES = {
+    "consent.md",
+    "tutorial.md",
+    "python.md",
+    "bounds.md",
+    "tools.md",
+    "cli.md",
+    "stewards.md",
+    "ledger.md",
+    "README.md",
+}
 RUN = tuple(page for page in PAGES if page.name in EXAMPLES)
 
 DEMO = "dpquery-demo"
@@ -182,6 +193,11 @@ def test_every_quarantine_reason_is_on_the_page_of_ingest() -> None:
         assert f"`{reason}`" in text_of("ingest.md")
 
 
+def test_every_format_and_reason_of_lists_is_on_the_page_of_consent() -> None:
+    for name in (*FORMATS, *REASONS):
+        assert f"| `{name}` |" in text_of("consent.md")
+
+
 def test_every_public_name_is_on_the_page_of_python() -> None:
     for name in dpquery.__all__:
         assert f"`{name}`" in text_of("python.md")
@@ -282,8 +298,12 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """One command in this process: its exit status, and all that it printed."""
     if words[1] == "demo":
         words = [*words, "--rows", str(DEMO_ROWS)]
+    given = b""
+    if "<" in words:
+        given = Path(words[words.index("<") + 1]).read_bytes()
+        words = words[: words.index("<")]
     monkeypatch.setattr(sys, "argv", words)
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.raises(SystemExit) as end:
         main()
