@@ -125,6 +125,11 @@ def _question(query: DemoQuery) -> str:
     given = ", ".join(f"`{name} = {value}`" for name, value in query.params.items())
     rows = [
         f"* Protected: {UNITS[query.owners]}.",
+        *(
+            ["* Asked by the steward, for `compliance`: who has opted out is nobody else's business."]
+            if query.purpose == "compliance"
+            else []
+        ),
         f"* Bounding: {query.bounding}.",
         f"* Error: {_percent(query.error)}; median group {_percent(query.median_error)}.",
         *([f"* Parameters: {given}."] if given else []),

@@ -23,6 +23,8 @@ class DemoQuery:
     """1 or 2 owners per row, or `legs`."""
     sql: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str = "network_planning"
+    """What it is asked for: by the steward where that is a duty."""
     plain: str | None = None
     """The same in DuckDB over the store's own tables, where it is written differently."""
     bounding: str = ""

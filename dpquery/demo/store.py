@@ -6,7 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyarrow.csv import write_csv
+from pyarrow.parquet import read_table
+
 from dpquery.demo import POLICY_FILE, generate
+from dpquery.demo.consent_lists import consent_list, opt_out_list
 from dpquery.demo.marker import clear, mark
 from dpquery.stewardship import init
 
@@ -34,6 +38,17 @@ def make_demo(
         mark(folder)
         summaries = {}
         for table, file in files.by_table.items():
+            if steward.store.policy.tables[table].registry is not None:
+                progress(f"taking in {table}")
+                _take_in(steward, table, file)
+                continue
             progress(f"ingesting {table}")
             summaries[table] = steward.ingest(file, table=table)
     return steward, summaries
+
+
+def _take_in(steward: Steward, table: str, file: Path) -> None:
+    """What people said, and do-not-call lists, into the registry, as a list in our own format."""
+    listed = file.with_suffix(".csv")
+    write_csv((consent_list if table == "consents" else opt_out_list)(read_table(file)), listed)
+    steward.consent.import_list(listed, format="dpquery", purpose="marketing")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,14 @@ import pytest
 import dpquery
 from benchmarks.queries import errors_of
 from dpquery.catalog import catalog_of, numbering_plan
+from dpquery.consent.allowance import allowance
 from dpquery.demo import POLICY_FILE
 from dpquery.demo import tables as made
 from dpquery.demo.queries import DemoQuery, demo_queries
 from dpquery.demo.questions import ANALYST
 from dpquery.demo.store import make_demo
 from dpquery.describe import bounding_in_words
+from dpquery.errors import NotAllowed
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import Catalog
@@ -98,10 +101,31 @@ def test_each_is_what_plain_duckdb_answers(query: DemoQuery, store: Store, roomy
 
 
 def test_each_is_released(store: Store) -> None:
+    for purpose, analyst in (("network_planning", ANALYST), ("compliance", "steward")):
+        with dpquery.connect(store.folder, analyst=analyst, purpose=purpose) as db:
+            for query in QUERIES.values():
+                if query.purpose == purpose:
+                    release = db.sql(query.sql, query.params).run(epsilon=0.1)
+                    assert release.rows(), query.name
+
+
+def test_who_has_opted_out_is_for_the_steward(store: Store) -> None:
     with dpquery.connect(store.folder, analyst=ANALYST, purpose="network_planning") as db:
-        for query in QUERIES.values():
-            release = db.sql(query.sql, query.params).run(epsilon=0.1)
-            assert release.rows(), query.name
+        for name in ("C2", "C3"):
+            with pytest.raises(NotAllowed, match="DPQ-401"):
+                db.sql(QUERIES[name].sql)
+
+
+def test_the_registry_of_the_demo_is_of_use(store: Store) -> None:
+    """Ben counts the calls of who has said yes; who has refused is left out, also for planning."""
+    now = datetime.now(UTC)
+    for purpose, least, most in (("network_planning", 0.95, 0.999), ("marketing", 0.1, 0.5), ("compliance", 1, 1)):
+        found = allowance(store, purpose, now)
+        share = 1.0 if found is None else float(found.numbers.mean())
+        assert least <= share <= most, purpose
+    with dpquery.connect(store.folder, analyst="ben", purpose="marketing") as db:
+        (row,) = db.sql("SELECT COUNT(*) AS calls FROM calls").run(epsilon=1.0).rows()
+        assert 0 < row["calls"] < 0.6 * SMALL
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=lambda query: query.name)

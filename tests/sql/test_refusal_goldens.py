@@ -44,6 +44,7 @@ NO_QUERY_HELPS = {
     "DPQ-303",  # nor do these come from the text
     "DPQ-304",
     "DPQ-305",
+    "DPQ-401",
 }
 
 
