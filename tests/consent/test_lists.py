@@ -153,9 +153,9 @@ def test_each_reason_of_the_quarantine_is_met(steward: Steward) -> None:
 
 
 def test_a_quote_that_does_not_end_swallows_no_other_line(steward: Steward) -> None:
-    text = f'phone,purpose\n"{ANNA},marketing\n{BERT},marketing\n{CARA},marketing\n'
+    text = f'phone,purpose\n"{ANNA},marketing\n{BERT},marketing\n{ANNA},"marketing\n{CARA},marketing\n'
     found = take(steward, text, "dpquery")
-    assert (found.statements, found.by_reason) == (2, {"bad_row": 1})
+    assert (found.statements, found.by_reason) == (2, {"bad_row": 2})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
