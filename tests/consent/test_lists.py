@@ -341,6 +341,12 @@ def test_a_full_disk_leaves_the_registry_as_it_was(steward: Steward, monkeypatch
     assert not list(steward.store.quarantine.glob(".*"))
 
 
+def test_a_list_that_is_stopped_leaves_nothing_in_quarantine(steward: Steward) -> None:
+    with pytest.raises(DataError, match="DPQ-518"):
+        take(steward, f"phone,purpose\nhello,marketing\n{ANNA},selling\n", "dpquery")
+    assert list(steward.store.quarantine.iterdir()) == []
+
+
 def test_nobody_else_writes_meanwhile(steward: Steward) -> None:
     with exclusive(steward.store.folder), pytest.raises(StoreError, match="DPQ-506"):
         take(steward, f"{ANNA}\n")
