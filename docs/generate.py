@@ -44,6 +44,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Consent", "`[consent]`", model.Consent),
     ("Ledger", "`[ledger]`", model.LedgerPlaces),
     ("Report", "`[report]`", model.Report),
+    ("Calling", "`[report.calling]`", model.Calling),
 )
 """Heading, where it stands in the file, and the model; in the order of the page."""
 

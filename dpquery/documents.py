@@ -1007,6 +1007,79 @@ class ConsentVerificationDocument(_Document):
     changed_since: tuple[str, ...] | None = Field(description="purposes for which something else stands by now")
 
 
+Verdict = Literal["over", "under", "cannot tell", "no limit"]
+ContactUnit = Literal["calls", "numbers", "complaints", "share"]
+
+
+class CallingRule(_Document):
+    kind: Literal["hours", "frequency", "abandonment", "lists", "refusals"]
+    text: str
+    source: str
+    from_: str = Field(alias="from", description="first day on which it holds")
+    until: str | None = Field(description="last day on which it holds")
+    note: str = Field(description="what is not sure, or not looked at")
+
+
+class ContactQuestion(_Document):
+    name: str
+    asks: str
+    sql: str
+    first_day: str
+    last_day: str
+    rule: int | None = Field(description="place in `rules`, from 0; null: no rule, only a rate")
+    rows_per_number: int = Field(description="most rows of one number that count")
+    misses: str = Field(description="what the question does not find")
+    status: Literal["released", "repeated", "preview", "left out"]
+    release: str | None
+    epsilon: float = Field(description="what it cost now; of a preview, what it would cost")
+    expected_half_width: float | None = Field(description="at the confidence of the verdicts; of a preview only")
+    reason: str | None = Field(None, description="why it is left out")
+
+
+class ContactFinding(_Document):
+    question: str
+    about: str = Field(description="the rule's words, or the rate")
+    campaign: str | None = Field(description="null: calls of no campaign, or the whole caller where `whole` is true")
+    whole: bool = Field(description="whether it is about the whole caller")
+    unit: ContactUnit
+    value: float | None
+    low: float | None = Field(description="lower end of the interval; null: none is known")
+    high: float | None
+    confidence: float
+    limit: float | None
+    verdict: Verdict
+
+
+class LeftOut(_Document):
+    part: str
+    reason: str
+
+
+class ContactReport(_Document):
+    """What `dpquery report contact --format json` prints: priced answers about calls, against a country's rules."""
+
+    schema_: Literal["dpquery.contact-report/1"] = Field("dpquery.contact-report/1", alias="schema")
+    at: str
+    dataset: str
+    policy_version: int
+    data_version: int
+    purpose: str
+    jurisdiction: str
+    until: str = Field(description="last day that was looked at")
+    dry_run: bool
+    summary: dict[Verdict, int] = Field(description="how many findings have each verdict")
+    comparisons: int = Field(description="intervals that were compared with a limit")
+    wrong_at_most: float = Field(description="chance that noise makes any of them over or under that is not")
+    epsilon_asked: float
+    epsilon_spent: float
+    guarantee: tuple[str, ...] = Field(description="of each answer by itself, where they differ")
+    findings: tuple[ContactFinding, ...]
+    questions: tuple[ContactQuestion, ...]
+    rules: tuple[CallingRule, ...]
+    left_out: tuple[LeftOut, ...]
+    limits: tuple[str, ...] = Field(description="what the report cannot see")
+
+
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
@@ -1019,6 +1092,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "consent-set": ConsentSetDocument,
     "consent-status": ConsentStatusDocument,
     "consent-verification": ConsentVerificationDocument,
+    "contact-report": ContactReport,
     "decision": DecisionDocument,
     "facts": FactsDocument,
     "ledger-verification": LedgerVerificationDocument,

@@ -22,19 +22,34 @@ if TYPE_CHECKING:
 
 
 def check_row_tests(policy: Policy) -> None:
-    """PolicyError for a `one_owner_when` that is not a condition over its table's columns."""
+    """PolicyError for a row test of the policy that is not a condition over its table's columns."""
     catalog = _catalog(policy)
-    for name, table in policy.tables.items():
-        if table.one_owner_when is None:
-            continue
+    for place, name, test in _declared(policy):
+        field = place.rpartition(".")[2]
         try:
-            test = resolve_row_test(table.one_owner_when, catalog.tables[name])
-            if any(_uncertain(part) for part in _parts(test)):
-                why = f"tables.{name}.one_owner_when compares with NULL, or values of different types"
-                raise PolicyError("DPQ-302", why, fix="one_owner_when = \"direction <> 'p2p'\"")
+            resolved = resolve_row_test(test, catalog.tables[name])
+            if any(_uncertain(part) for part in _parts(resolved)):
+                why = f"{place} compares with NULL, or values of different types"
+                raise PolicyError("DPQ-302", why, fix=f"{field} = \"direction <> 'p2p'\"")
         except QueryRefused as refusal:
-            why = f"tables.{name}.one_owner_when: {refusal.why}"
+            why = f"{place}: {refusal.why}"
             raise PolicyError("DPQ-302", why, fix=refusal.fix or "direction <> 'p2p'") from None
+
+
+def _declared(policy: Policy) -> Iterator[tuple[str, str, str]]:
+    """Place in the policy, table and text of every row test."""
+    for name, table in policy.tables.items():
+        if table.one_owner_when is not None:
+            yield f"tables.{name}.one_owner_when", name, table.one_owner_when
+    calling = policy.report.calling
+    if calling is None:
+        return
+    for field in ("outbound", "answered", "abandoned", "opted_out", "sales", "collections"):
+        if (test := getattr(calling, field)) is not None:
+            yield f"report.calling.{field}", calling.table, test
+    for field, told in (("listed", calling.lists), ("refused", calling.consents)):
+        if (test := getattr(calling, field)) is not None and told is not None:
+            yield f"report.calling.{field}", told, test
 
 
 def row_test_of(policy: Policy, table: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]] | None:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dpquery import arguments
 from dpquery.budget import budget_document, read_usage, utc_now
@@ -19,8 +19,9 @@ from dpquery.first_grants import edited_budgets, first_grants
 from dpquery.ingest import ingest as ingest_rows
 from dpquery.ledger import EACH_BLOCK, Ledger, make_steward_key, read_checkpoint, write_checkpoint
 from dpquery.policy import load_policy
+from dpquery.policy.model import STEWARD
 from dpquery.row_test import row_test_of
-from dpquery.session import steward_key_path
+from dpquery.session import connect, steward_key_path
 from dpquery.store import Store, create_store, open_store
 from dpquery.store.private_files import refuse_shared
 from dpquery.store.relied_on import refused_changes
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
     from dpquery.receipts.verify import Checked
+    from dpquery.reports.contact_sections import ContactPressure
     from dpquery.reports.report import Report
 
 
@@ -200,19 +202,39 @@ class Steward:
             policy = self.store.policy
             return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
 
-    def report(self, kind: str = "budget", *, coverage: float | None = None) -> Report:
+    @overload
+    def report(self, kind: Literal["budget"] = "budget", *, coverage: float | None = None) -> Report: ...
+
+    @overload
+    def report(
+        self,
+        kind: Literal["contact"],
+        *,
+        purpose: str | None = None,
+        epsilon: float | None = None,
+        until: date | None = None,
+        dry_run: bool = False,
+    ) -> ContactPressure: ...
+
+    def report(
+        self, kind: str = "budget", *, coverage: float | None = None, **options: Any
+    ) -> Report | ContactPressure:
         """The budget report: what is promised, what was spent by whom, how long it will last; the ledger is verified.
 
         `coverage`: epsilon at which the steward asks how many numbers have consented, as of now; without it the newest
-        such answer is shown. A notebook shows the report as a page; `to_html`, `to_json`, `to_csv`, `to_markdown` and
-        `to_registry_yaml` give its forms.
+        such answer is shown. Or the contact report, which asks and pays: see `contact_report` for its options. A
+        notebook shows a report as a page; `to_html`, `to_json`, `to_csv` and `to_markdown` give its forms, and
+        `to_registry_yaml` one of the budget report's.
         """
+        if kind == "contact" and coverage is None:
+            return self.contact_report(**options)
         from dpquery.reports.budget_report import budget_report
         from dpquery.reports.coverage import consent_coverage
         from dpquery.reports.report import Report
 
-        if kind != "budget":
-            raise UsageError("DPQ-002", f"there is no report {str(kind)[:20]!r}", fix='report("budget")')
+        if kind != "budget" or options:
+            why = "the budget report has no such option" if options else f"there is no report {str(kind)[:20]!r}"
+            raise UsageError("DPQ-002", why, fix='report("budget"), or report("contact", epsilon=1.0)')
         covered = consent_coverage(self.store, epsilon=coverage)
         policy, at = self.store.policy, utc_now()
         with open_ledger(self.store) as ledger:
@@ -222,6 +244,32 @@ class Steward:
         return Report(
             budget_report(policy, usage, verification, versions=versions, at=at, coverage=covered, notes=notes)
         )
+
+    def contact_report(
+        self,
+        *,
+        purpose: str | None = None,
+        epsilon: float | None = None,
+        until: date | None = None,
+        dry_run: bool = False,
+    ) -> ContactPressure:
+        """The contact report: calls against the rules of a country, by campaign. Asks, and pays, as `steward`.
+
+        `purpose`: a duty; if None the only one that the policy gives the steward. `epsilon`: for all questions together;
+        if None the policy's default for each. `until`: last day that is looked at. `dry_run`: prices and expected
+        errors, for free. UsageError where the policy does not say how its rows tell of calls.
+        """
+        from dpquery.reports.contact_report import contact_report
+        from dpquery.reports.contact_sections import ContactPressure
+
+        duty = duty_of(self.store.policy, purpose)
+        if epsilon is not None:
+            epsilon = arguments.finite(epsilon, "epsilon", example="epsilon=1.0")
+        with connect(self.store.folder, analyst=STEWARD, purpose=duty) as session:
+            document = contact_report(
+                session, at=utc_now(), epsilon=epsilon, until=until, dry_run=arguments.flag(dry_run, "dry_run")
+            )
+        return ContactPressure(document)
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""
@@ -330,6 +378,21 @@ class Steward:
         with Ledger.open(ledger_place(self.store)) as ledger:
             key = steward_key_path(self.store.folder)
             return ledger.adopt_checkpoint(adopted, reason=reason, actor=actor, steward_key=key)
+
+
+def duty_of(policy: Policy, purpose: str | None) -> str:
+    """The duty that a report is asked for; UsageError if it is none, or if the policy does not give just one."""
+    own = policy.analysts[STEWARD].purposes if STEWARD in policy.analysts else ()
+    duties = [name for name in own if policy.purposes[name].is_duty]
+    if purpose is not None:
+        purpose = arguments.text(purpose, "purpose", example='purpose="compliance"')
+    if purpose is None and len(duties) == 1:
+        return duties[0]
+    if purpose is None or purpose not in duties:
+        why = "which duty it is for is not clear" if purpose is None else f"{purpose[:64]!r} is no duty of the steward"
+        named = f"one of: {', '.join(duties)}" if duties else 'a purpose with regime = "duty" in [analysts.steward]'
+        raise UsageError("DPQ-002", why, fix=named)
+    return purpose
 
 
 def _checkpoint_file(given: str | Path) -> Path:

@@ -270,6 +270,42 @@ def report_budget(
     show_report(steward(folder), form=form, out=out, coverage=coverage)
 
 
+@report_app.command("contact")
+def report_contact(
+    folder: Folder,
+    *,
+    purpose: Annotated[str | None, typer.Option(help="the duty it is for; default: the steward's only one")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(metavar="E", help="for all questions together; default: the policy's for each")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="last day that is looked at; default: the period's last")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="prices and expected errors; spends nothing")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json, html or csv")] = "md",
+    out: Annotated[Path | None, typer.Option(help="write to this file, in place of an older one")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="VERDICT", help="exit 4 where a verdict is over, or over or unsure")
+    ] = None,
+) -> None:
+    """Check calls against a country's rules, by campaign: priced answers, asked as the steward."""
+    from dpquery.cli.report import show_contact
+    from dpquery.stewardship import steward
+
+    raise typer.Exit(
+        show_contact(
+            steward(folder),
+            purpose=purpose,
+            epsilon=epsilon,
+            until=until,
+            dry_run=dry_run,
+            form=form,
+            out=out,
+            fail_on=fail_on,
+        )
+    )
+
+
 @policy_app.command("check")
 def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the policy file")]) -> None:
     """Check a policy file; faults are listed with line and cure."""

@@ -23,6 +23,7 @@ def broken_links(policy: Policy) -> list[Fault]:
         *_analysts(policy),
         *_budgets(policy),
         *_limits(policy),
+        *_calling(policy),
     ]
 
 
@@ -172,3 +173,45 @@ def _limits(policy: Policy) -> Iterator[Fault]:
             "epsilon_default is larger than epsilon_max",
             f"epsilon_default = {policy.limits.epsilon_max} or less",
         )
+
+
+def _calling(policy: Policy) -> Iterator[Fault]:
+    """Tables and columns that the contact report reads. What its row tests say is checked with the other row tests."""
+    calling = policy.report.calling
+    if calling is None:
+        return
+    place = ("report", "calling")
+    calls = policy.tables.get(calling.table)
+    if calls is None or calls.public or calls.legs_of is not None or calls.time is None:
+        yield (*place, "table"), f"{calling.table} is no table of calls with a time", "name a protected table with time"
+        return
+    yield from _campaign(calling.table, calls, calling.campaign, (*place, "campaign"))
+    complaints = policy.tables.get(calling.complaints or "")
+    if calling.complaints is not None:
+        if complaints is None or complaints.public or complaints.time is None:
+            yield (*place, "complaints"), f"{calling.complaints} is no table with a time", "name a table of complaints"
+        else:
+            yield from _campaign(calling.complaints, complaints, calling.campaign, (*place, "complaints"))
+    for name, named, registry in (
+        ("lists", calling.lists, "opt_outs"),
+        ("consents", calling.consents, "consents"),
+    ):
+        told = policy.tables.get(named or "")
+        if named is None:
+            continue
+        if told is None or told.public or len(told.party_names) != 1 or told.registry not in {None, registry}:
+            yield (
+                (*place, name),
+                f"{named} is no table of numbers",
+                f'a table with one party, or registry = "{registry}"',
+            )
+    for name, test, needs in (("listed", calling.listed, "lists"), ("refused", calling.refused, "consents")):
+        if test is not None and getattr(calling, needs) is None:
+            yield (*place, name), f"{name} is about {needs}, which is not there", f"add {needs}, or remove {name}"
+
+
+def _campaign(name: str, table: Table, column: str, place: tuple[str, ...]) -> Iterator[Fault]:
+    declared = table.columns.get(column)
+    if declared is None or declared.keys is None or not declared.selectable:
+        listed = ", ".join(each for each, one in table.columns.items() if one.keys is not None) or "none has"
+        yield place, f"{column} is no column of {name} with declared keys", f"campaign = one of: {listed}"

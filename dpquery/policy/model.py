@@ -434,6 +434,33 @@ class Consent(_Section):
     )
 
 
+class Calling(_Section):
+    """How the rows tell what rules for calls are about. What is left out is left out of the report, which says so."""
+
+    table: Name = Field(description="the table of calls")
+    outbound: Line = Field(description="row test: the organisation called; its rows have one owner, who was called")
+    campaign: Name = Field(description="column whose declared keys are told apart")
+    answered: Line | None = Field(None, description="row test: somebody answered, and somebody was there for them")
+    abandoned: Line | None = Field(None, description="row test: somebody answered, and nobody was there for them")
+    opted_out: Line | None = Field(None, description="row test: in this call they asked not to be called again")
+    sales: Line | None = Field(
+        None, description="row test: something was offered; some rules are about such calls alone"
+    )
+    collections: Line | None = Field(None, description="row test: a debt was pursued; the same")
+    lists: Name | None = Field(None, description="table of numbers that are not to be called, with the day, added_on")
+    listed: Line | None = Field(None, description="row test over lists: those that bear on these calls; default: all")
+    consents: Name | None = Field(None, description='table of what people said, a view with registry = "consents"')
+    refused: Line | None = Field(None, description="row test over consents: such a call was refused; needs consents")
+    complaints: Name | None = Field(None, description="table of complaints, with the same campaign column, and a time")
+    tolerance: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="calls, or numbers, of a campaign that may break a rule without exceptions before it is over; "
+        "no answer with noise can show that there were none at all",
+    )
+
+
 class Report(_Section):
     curator: Line | None = Field(None, description="who answers for the data; printed in reports, like the next four")
     contact: Line | None = Field(None, description="where people can ask: a mail address, a page, a telephone number")
@@ -442,6 +469,10 @@ class Report(_Section):
     intended_use: Line | None = Field(None, description="what the answers are meant for, in a sentence")
     fairness_groups: tuple[str, ...] = Field((), description="columns whose groups the fairness report compares")
     fairness_ratio_max: float = Field(3.0, gt=1, description="warn when worst / best relative error passes this")
+    jurisdiction: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="ISO country whose rules for calls the contact report checks; default: region, if it is one"
+    )
+    calling: Calling | None = Field(None, description="how the rows tell what the contact report is about")
 
 
 class LedgerPlaces(_Section):

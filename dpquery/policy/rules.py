@@ -465,5 +465,8 @@ RULES: dict[str, Rule] = {
     "report.intended_use": neutral("reports give the intended use as {after}, not {before}"),
     "report.fairness_groups": neutral("the fairness report compares {after}, not {before}"),
     "report.fairness_ratio_max": neutral("the fairness report warns from {after} on, not from {before}"),
+    "report.jurisdiction": neutral("the contact report checks the rules of {after}, not of {before}"),
+    "report.calling": neutral("the contact report reads calls as {after}, not as {before}"),
+    "report.calling.*": neutral("the contact report takes {after} as {0}, not {before}"),
 }
 """For each field of a policy, by its place; `*` stands for a name."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 KINDS = {Text: "text", Items: "items", Facts: "facts", Table: "table", Chart: "chart"}
 
 MARKS = {"open": "○", "half spent": "◐", "nearly spent": "▲", "spent": "■", "closed": "\u2715"}
-"""A sign of its own for each status, beside its word."""
+MARKS |= {"over": "▲", "under": "○", "cannot tell": "?", "no limit": "\u00b7"}
+"""A sign of its own for each status and verdict, beside its word."""
 
 
 def page(title: str, lead: str, sections: tuple[Section, ...]) -> str:

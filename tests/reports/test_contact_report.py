@@ -1,0 +1,463 @@
+"""The contact report: injected breaches are found within the stated error, clean campaigns are not called over."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import jsonschema
+import pandas as pd
+import pytest
+from stores import MadeStore
+
+from dpquery.consent.records import REFUSED, WITHDRAWN
+from dpquery.consent.stating import Statement, pseudonym_of, state
+from dpquery.errors import BudgetRefused, NotAllowed, PolicyError, UsageError
+from dpquery.policy import parse_policy
+from dpquery.reports.contact_questions import questions
+from dpquery.reports.contact_report import WRONG_AT_MOST, contact_report, verdict
+from dpquery.reports.contact_rules import in_force, jurisdictions, rules
+from dpquery.row_test import check_row_tests
+from dpquery.schemas import FOLDER
+from dpquery.session import connect
+from dpquery.stewardship import init, steward
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dpquery.documents import ContactFinding, ContactReport
+
+POLICY = """
+schema = 1
+dataset = "call-centre"
+version = 1
+[numbers]
+default_region = "US"
+public_numbers = ["+12127365000"]
+[tables.calls]
+owners = 2
+one_owner_when = "direction <> 'p2p'"
+parties = { caller = "caller", callee = "callee" }
+time = { column = "start_ts", format = "iso", zone = "UTC", grain = "minute" }
+period = [2026-01-01, 2026-03-31]
+block = "month"
+[tables.calls.columns]
+direction = { type = "text", keys = ["outbound", "inbound", "p2p"] }
+purpose = { type = "text", keys = ["sales", "collections", "service"] }
+disposition = { type = "text", keys = ["answered", "no_answer", "abandoned"] }
+outcome = { type = "text", keys = ["sale", "optout", "none"] }
+campaign_id = { type = "text", keys = { table = "campaigns" } }
+[tables.calls.bounds]
+ungrouped = { max_rows = 50 }
+grouped = { max_rows = 50, max_groups = 4, max_rows_per_group = 50 }
+[tables.complaints]
+owners = 1
+parties = { number = "number" }
+time = { column = "ts", format = "iso", zone = "UTC", grain = "day" }
+period = [2026-01-01, 2026-03-31]
+block = "month"
+columns = { campaign_id = { type = "text", keys = { table = "campaigns" } } }
+[tables.complaints.bounds]
+ungrouped = { max_rows = 2 }
+grouped = { max_rows = 2, max_groups = 2, max_rows_per_group = 2 }
+[tables.consents]
+owners = 1
+parties = { number = "number" }
+registry = "consents"
+[tables.consents.columns]
+purpose = { type = "text", keys = ["marketing"] }
+status = { type = "text", keys = ["given", "refused", "withdrawn"] }
+withdrawn_at = { type = "timestamp" }
+[tables.consents.bounds]
+ungrouped = { max_rows = 1 }
+grouped = { max_rows = 1, max_groups = 1, max_rows_per_group = 1 }
+[tables.lists]
+owners = 1
+parties = { number = "number" }
+registry = "opt_outs"
+columns = { list_name = { type = "text", keys = ["national", "own"] }, added_on = { type = "date" } }
+[tables.campaigns]
+public = true
+key = "campaign_id"
+columns = { campaign_id = { type = "text" } }
+[purposes.marketing]
+text = "Sell."
+notice = "v1"
+regime = "opt-in"
+[purposes.compliance]
+text = "Keep to the rules for calls."
+notice = "v1"
+regime = "duty"
+[analysts.ana]
+purposes = ["marketing"]
+[analysts.steward]
+purposes = ["compliance"]
+[budgets]
+dataset = { epsilon = 1000.0, delta = 1e-6 }
+analysts = { ana = { epsilon = 1.0 }, steward = { epsilon = 1000.0, delta = 1e-6 } }
+[limits]
+epsilon_max = 100.0
+[report]
+jurisdiction = "US"
+[report.calling]
+table = "calls"
+outbound = "direction = 'outbound'"
+campaign = "campaign_id"
+answered = "disposition = 'answered'"
+abandoned = "disposition = 'abandoned'"
+opted_out = "outcome = 'optout'"
+sales = "purpose = 'sales'"
+collections = "purpose = 'collections'"
+lists = "lists"
+consents = "consents"
+refused = "purpose = 'marketing' AND status IN ('refused', 'withdrawn')"
+complaints = "complaints"
+"""
+
+ORG = "+12127365000"
+EAST, WEST = "America/New_York", "America/Los_Angeles"
+NEW_YORK = [f"+1212979{i:04}" for i in range(1000)]
+LOS_ANGELES = [f"+1213687{i:04}" for i in range(1000)]
+CLEAN, BAD = "CMP-1", "CMP-2"
+CAMPAIGNS = pd.DataFrame({"campaign_id": [CLEAN, BAD, "CMP-3"]})
+
+
+def called(number: str, day: date, hour: int, zone: str = EAST, **values: str) -> dict[str, str]:
+    """A call to `number` at that hour by the clock in `zone`."""
+    start = datetime(day.year, day.month, day.day, hour, 30, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    row = {"direction": "outbound", "purpose": "sales", "disposition": "answered", "outcome": "none"}
+    row |= {"campaign_id": CLEAN, "caller": ORG, "callee": number, "start_ts": start.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return row | values
+
+
+def ordinary() -> list[dict[str, str]]:
+    """Calls that break no rule: one each to a thousand numbers by each of two campaigns, at noon where they are."""
+    rows = []
+    for place in range(1000):
+        day = date(2026, 3, 2) + timedelta(days=place % 29)
+        rows.append(called(NEW_YORK[place], day, 12))
+        rows.append(called(LOS_ANGELES[place], day, 12, WEST, campaign_id=BAD))
+    return rows
+
+
+def made(folder: Path, calls: list[dict[str, str]], policy: str = POLICY, **tables: pd.DataFrame) -> MadeStore:
+    folder.mkdir(exist_ok=True)
+    (folder / "policy.toml").write_text(policy)
+    store = init(folder / "store", policy=folder / "policy.toml")
+    store.ingest(CAMPAIGNS, table="campaigns")
+    store.ingest(pd.DataFrame(calls), table="calls")
+    for name, rows in tables.items():
+        store.ingest(rows, table=name)
+    store.store.reload()
+    return MadeStore(folder / "store", store)
+
+
+def report(store: MadeStore, **options: Any) -> ContactReport:
+    return steward(store.folder).report("contact", **{"epsilon": 60.0, **options}).document
+
+
+def finding(found: ContactReport, question: str, campaign: str | None, about: str = "") -> ContactFinding:
+    """The finding about sales calls, unless `about` names others."""
+    (one,) = (
+        f
+        for f in found.findings
+        if (f.question, f.campaign) == (question, campaign)
+        and (about in f.about if about else "collections" not in f.about)
+    )
+    return one
+
+
+def holds(one: ContactFinding, value: float) -> bool:
+    """Whether the stated interval holds the true value."""
+    return one.low is not None and one.high is not None and one.low <= value <= one.high
+
+
+BREACHES = {"hours": 60, "frequency": 25, "abandonment": 120, "lists": 40, "refusals": 30, "opt-outs": 90}
+
+
+@pytest.fixture(scope="module")
+def injected(tmp_path_factory: pytest.TempPathFactory) -> MadeStore:
+    """A campaign that breaks every rule a known number of times beside one that breaks none."""
+    rows = ordinary()
+    for place in range(BREACHES["hours"]):
+        rows.append(called(LOS_ANGELES[place], date(2026, 3, 10), 7 if place % 2 else 21, WEST, campaign_id=BAD))
+    for place in range(BREACHES["abandonment"]):
+        rows.append(
+            called(LOS_ANGELES[100 + place], date(2026, 3, 12), 13, WEST, campaign_id=BAD, disposition="abandoned")
+        )
+    for place in range(BREACHES["opt-outs"]):
+        rows.append(called(LOS_ANGELES[300 + place], date(2026, 3, 13), 13, WEST, campaign_id=BAD, outcome="optout"))
+    for place in range(BREACHES["frequency"]):  # eight debt calls in one week, and eight in a row over two weeks
+        for each in range(8):
+            debt = {"campaign_id": "CMP-3", "purpose": "collections", "disposition": "no_answer"}
+            rows.append(called(NEW_YORK[500 + place], date(2026, 3, 9 + each % 7), 10 + each, **debt))
+            rows.append(called(NEW_YORK[600 + place], date(2026, 3, 12 + each % 7), 10 + each, **debt))
+    said = pd.DataFrame({"number": NEW_YORK[:70], "campaign_id": [BAD] * 70, "ts": ["2026-03-20"] * 70})
+    store = made(tmp_path_factory.mktemp("injected"), rows, complaints=said)
+    before, after = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 3, 25, tzinfo=UTC)
+    for at, numbers, statement in (
+        (before, LOS_ANGELES[500:540], ("*", REFUSED, "national")),
+        (after, LOS_ANGELES[540:560], ("*", REFUSED, "national")),
+        (before, LOS_ANGELES[600:630], ("marketing", WITHDRAWN, "person")),
+    ):
+        purpose, status, source = statement
+        kept = store.steward.store
+        said_by = [pseudonym_of(kept, number, None) for number in numbers]
+        state(kept, said_by, Statement(purpose, status, at, source=source), now=at)
+    return store
+
+
+def test_injected_breaches_are_found_within_the_stated_error(injected: MadeStore) -> None:
+    found = report(injected)
+    over = {
+        "hours": (finding(found, "hours", BAD), BREACHES["hours"]),
+        "frequency": (finding(found, "frequency", "CMP-3", "collections"), BREACHES["frequency"]),
+        "abandonment": (finding(found, "abandonment", BAD), BREACHES["abandonment"] / (1000 + 60 + 120 + 90)),
+        "lists": (finding(found, "lists", BAD), BREACHES["lists"]),
+        # What a list says is said for every purpose, so that it stands among the refusals too.
+        "refusals": (finding(found, "refusals", BAD), BREACHES["refusals"] + BREACHES["lists"]),
+    }
+    for question, (one, truth) in over.items():
+        assert holds(one, truth), question
+        assert one.verdict == "over", question
+    for question in ("hours", "lists", "refusals"):
+        assert holds(finding(found, question, CLEAN), 0), question
+        assert finding(found, question, CLEAN).verdict != "over", question
+    assert finding(found, "abandonment", CLEAN).verdict == "under"
+    answered = 1000 + 60 + 90
+    assert holds(finding(found, "opt-outs", BAD), BREACHES["opt-outs"] / answered)
+    assert holds(finding(found, "complaints", BAD), 70)
+    assert holds(finding(found, "complaint rate", BAD), 70 / answered)
+    assert {finding(found, name, BAD).verdict for name in ("opt-outs", "complaints", "complaint rate")} == {"no limit"}
+
+
+def test_the_price_is_what_was_asked_for_and_again_nothing(injected: MadeStore) -> None:
+    report(injected, until=date(2026, 2, 27))
+    before = spent(injected)
+    preview = report(injected, epsilon=8.0, dry_run=True, until=date(2026, 2, 28))
+    assert spent(injected) == before
+    assert preview.epsilon_spent == 0
+    assert {question.status for question in preview.questions} == {"preview"}
+    assert all(question.expected_half_width for question in preview.questions)
+    assert not preview.findings
+    first = report(injected, epsilon=8.0, until=date(2026, 2, 28))
+    assert first.epsilon_asked <= 8.0
+    assert first.epsilon_spent == pytest.approx(8.0, abs=1e-6)
+    paid = spent(injected)
+    assert paid - before == pytest.approx(8.0, rel=0.01)
+    again = report(injected, epsilon=8.0, until=date(2026, 2, 28))
+    assert again.epsilon_spent == 0
+    assert {question.status for question in again.questions} == {"repeated"}
+    assert again.findings == first.findings
+    assert spent(injected) == paid
+
+
+def spent(store: MadeStore) -> float:
+    """What the steward has spent of February, of which every question of these reports is."""
+    (own,) = (s for s in store.steward.budget().scopes if (s.scope, s.block) == ("analyst:steward", "2026-02"))
+    return own.spent.epsilon
+
+
+def test_campaigns_at_their_limits_are_called_over_no_more_often_than_stated(tmp_path: Path) -> None:
+    """At the limit itself, where noise decides, and at a price where there is much of it: 16 reports, new noise each."""
+    rows = ordinary()
+    late = {"campaign_id": "CMP-3", "purpose": "sales"}
+    for place in range(1000):
+        dropped = {"disposition": "abandoned"} if place % 100 < 3 else {}
+        rows.append(called(NEW_YORK[place], date(2026, 3, 20), 21 if place < 5 else 13, **late, **dropped))
+    store = made(tmp_path, rows, POLICY + "tolerance = 5\n")
+    wrong = judged = 0
+    with connect(store.folder, analyst="steward", purpose="compliance") as session:
+        for _ in range(16):
+            found = contact_report(session, at=datetime.now(UTC), epsilon=0.8, fresh=True)
+            assert found.wrong_at_most <= WRONG_AT_MOST
+            assert found.epsilon_spent > 0.79, "new answers"
+            wrong += any(one.verdict == "over" for one in found.findings)
+            judged += sum(one.verdict == "cannot tell" for one in found.findings)
+    assert judged > 40
+    # At 5 % each, more than 4 of 16 come about in 1 of 1000 runs.
+    assert wrong <= 4
+
+
+def test_hours_are_those_of_who_is_called_in_summer_time_and_out_of_it(tmp_path: Path) -> None:
+    """Clocks go forward on 8 March 2026 in the United States: 12:30 UTC is 7:30 in New York before, and 8:30 after."""
+    calls = []
+    for place in range(200):
+        for day, campaign in ((7, BAD), (9, CLEAN)):
+            at = {"campaign_id": campaign, "start_ts": f"2026-03-{day:02}T12:30:00Z"}
+            calls.append(called(NEW_YORK[place], date(2026, 3, day), 9) | at)
+        # 3:30 UTC is 20:30 in Los Angeles on the day before, and 23:30 in New York.
+        calls.append(called(LOS_ANGELES[place], date(2026, 3, 10), 9) | {"start_ts": "2026-03-11T03:30:00Z"})
+    found = report(made(tmp_path, calls))
+    assert holds(finding(found, "hours", BAD), 200)
+    assert finding(found, "hours", BAD).verdict == "over"
+    assert holds(finding(found, "hours", CLEAN), 0)
+
+
+def test_french_hours_are_closed_at_noon_and_on_weekends(tmp_path: Path) -> None:
+    policy = POLICY.replace('jurisdiction = "US"', 'jurisdiction = "FR"')
+    calls = []
+    for place in range(300):
+        number = f"+3314027{place:04}"
+        at = {0: (10, 11), 1: (10, 13), 2: (14, 11)}[place % 3]  # Tuesday at 11, Tuesday at 13, Saturday at 11
+        calls.append(called(number, date(2026, 3, at[0]), at[1], "Europe/Paris"))
+        calls += [called(number, date(2026, 3, 16), 15, "Europe/Paris", campaign_id=BAD)] * (place < 90)
+        calls += [called(number, date(2026, 3, 17 + each), 15, "Europe/Paris") for each in range(4)] * (place < 90)
+    found = report(made(tmp_path, calls, policy))
+    assert holds(finding(found, "hours", CLEAN), 200)
+    # Five or six calls in the month, but no campaign made more than five of them to one number.
+    (one,) = (f for f in found.findings if f.question == "frequency")
+    assert (one.whole, one.campaign, one.verdict) == (True, None, "over")
+    assert holds(one, 90)
+    assert {left.part for left in found.left_out} >= {"abandonment", "lists"}
+
+
+def test_a_run_of_calls_over_two_weeks_is_missed_until_it_is_long_enough(tmp_path: Path) -> None:
+    """Weeks are Monday to Sunday: from 15 calls in any 7 days on, one of the two weeks has more than 7."""
+    debt = {"purpose": "collections", "disposition": "no_answer"}
+    calls = []
+    for place in range(100):
+        for campaign, count in ((CLEAN, 8), (BAD, 15)):
+            for each in range(count):  # from Thursday to Wednesday
+                day = date(2026, 3, 12) + timedelta(days=each * 7 // count)
+                calls.append(called(NEW_YORK[place], day, 9 + each % 7, campaign_id=campaign, **debt))
+    found = report(made(tmp_path, calls))
+    assert holds(finding(found, "frequency", CLEAN, "collections"), 0)
+    assert holds(finding(found, "frequency", BAD, "collections"), 100)
+    (asked,) = (one for one in found.questions if one.name == "frequency")
+    assert "15 calls on" in asked.misses
+    assert (date.fromisoformat(asked.first_day).isoweekday(), date.fromisoformat(asked.last_day).isoweekday()) == (1, 7)
+
+
+def test_rules_are_dated_and_cited() -> None:
+    assert set(jurisdictions()) == {"US", "GB", "FR"}
+    for rule in rules():
+        assert rule.source
+        assert rule.text
+        assert rule in in_force(rule.jurisdiction, rule.start)
+        assert rule not in in_force(rule.jurisdiction, rule.start - timedelta(days=1))
+        assert rule not in in_force("XX", rule.start)
+        if rule.end is not None:
+            assert rule not in in_force(rule.jurisdiction, rule.end + timedelta(days=1))
+    reg_f = [rule for rule in in_force("US", date(2021, 11, 30)) if rule.kind == "frequency"]
+    assert [(rule.calls, rule.days) for rule in reg_f] == [(7, 7)]
+    assert not [rule for rule in in_force("US", date(2021, 11, 29)) if rule.kind == "frequency"]
+
+
+def test_a_rule_bears_on_no_day_before_its_own() -> None:
+    """The rule's window begins with the rule, and before that day the part is left out."""
+    policy = parse_policy(POLICY.replace("[2026-01-01, 2026-03-31]", "[2021-01-01, 2026-03-31]"))
+    calling = policy.report.calling
+    assert calling is not None
+    asked, _ = questions(policy, calling, "US", date(2021, 12, 5))
+    (hours,) = (
+        one for one in asked if one.name == "hours" and one.rule is not None and "collections" in one.rule.about
+    )
+    assert hours.first == date(2021, 11, 30)
+    asked, left = questions(policy, calling, "US", date(2021, 11, 29))
+    assert "frequency" not in {one.name for one in asked}
+    assert any(one.name == "frequency" and "in force" in one.reason for one in left)
+
+
+def test_what_the_policy_does_not_declare_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    short = POLICY[: POLICY.index("answered = ")].replace('jurisdiction = "US"', 'jurisdiction = "GB"')
+    found = report(made(tmp_path, ordinary(), short), dry_run=True)
+    reasons = {left.part: left.reason for left in found.left_out}
+    assert set(reasons) == {"hours", "frequency", "abandonment", "lists", "refusals", "opt-outs", "complaints"}
+    assert "none for GB" in reasons["hours"]
+    assert reasons["abandonment"] == "[report.calling] does not say answered or abandoned"
+    assert not found.questions
+
+
+def test_only_the_steward_under_a_duty_can_ask(injected: MadeStore) -> None:
+    with pytest.raises(UsageError, match="no duty"):
+        report(injected, purpose="marketing")
+    key = injected.folder.with_name("store.steward.key")
+    content = key.read_bytes()
+    try:
+        key.write_bytes(b"another")
+        with pytest.raises(NotAllowed, match="DPQ-402"):
+            report(injected)
+    finally:
+        key.write_bytes(content)
+    with connect(injected.folder, analyst="ana", purpose="marketing") as session:
+        found = contact_report(session, at=datetime.now(UTC), epsilon=1.0, dry_run=True)
+    reasons = {left.part: left.reason for left in found.left_out}
+    assert "lists says who has opted out" in reasons["lists"]
+
+
+def test_a_budget_that_ends_leaves_parts_out(tmp_path: Path) -> None:
+    policy = POLICY.replace("steward = { epsilon = 1000.0, delta = 1e-6 }", "steward = { epsilon = 1.0 }")
+    store = made(tmp_path, ordinary(), policy)
+    found = report(store, epsilon=4.0)
+    left = [one for one in found.questions if one.status == "left out"]
+    assert 0 < len(left) < len(found.questions)
+    assert all("DPQ-201" in (one.reason or "") for one in left)
+    assert found.epsilon_spent <= 1.0
+    with pytest.raises(BudgetRefused):
+        report(store, epsilon=20.0, until=date(2026, 3, 30))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "told"),
+    [
+        (0.031, 0.05, 0.03, "over"), (0.03, 0.05, 0.03, "cannot tell"), (0.01, 0.03, 0.03, "under"),
+        (0.0, 1.0, 0.03, "cannot tell"), (None, 0.02, 0.03, "under"), (None, None, 0.03, "cannot tell"),
+        (1, 9, 0, "over"), (0, 9, 0, "cannot tell"), (0, 0, 0, "under"), (5, 9, None, "no limit"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_about_the_whole_interval(low: float, high: float, limit: float | None, told: str) -> None:
+    assert verdict(low, high, limit) == told
+
+
+def test_every_form_says_the_same(injected: MadeStore) -> None:
+    made_report = steward(injected.folder).report("contact", epsilon=60.0)
+    schema = json.loads((FOLDER / "contact-report.schema.json").read_text())
+    raw = json.loads(made_report.to_json())
+    jsonschema.validate(raw, schema)
+    html, text = made_report.to_html(), made_report.to_markdown()
+    lines = list(csv.reader(io.StringIO(made_report.to_csv())))
+    assert "<script" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    for rule in raw["rules"]:
+        assert rule["source"] in html.replace("&#39;", "'")
+        assert any(rule["source"] in line[-1] for line in lines)
+    for form in (html, text, str(lines)):
+        assert "check before you rely on" in form.lower()
+        assert "pays again" in form
+    verdicts = [line[-1] for line in lines if line[3] == "verdict"]
+    assert verdicts.count("over") == raw["summary"]["over"] == html.count('class="mark over"')
+    for number in (NEW_YORK[0], LOS_ANGELES[500], ORG):
+        assert number.removeprefix("+1") not in html + text + made_report.to_json()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('table = "calls"\noutbound', 'table = "campaigns"\noutbound', "no table of calls"),
+        ('campaign = "campaign_id"', 'campaign = "start_ts"', "declared keys"),
+        ("direction = 'outbound'", "nothing = 1", "report.calling.outbound"),
+        ('abandoned = "disposition', 'abandoned = "COUNT(*) > 1 AND disposition', "report.calling.abandoned"),
+        ('complaints = "complaints"', 'complaints = "lists"', "no table with a time"),
+        ('lists = "lists"', 'lists = "consents"', "no table of numbers"),
+        ('consents = "consents"\n', "", "consents, which is not there"),
+        ('refused = "purpose', 'refused = "shoe_size', "report.calling.refused"),
+    ],
+)
+def test_a_faulty_section_is_named(old: str, new: str, told: str) -> None:
+    assert old in POLICY
+    with pytest.raises(PolicyError, match=told):
+        check_row_tests(parse_policy(POLICY.replace(old, new)))
+
+
+def test_a_policy_without_the_section_is_told_so(tmp_path: Path) -> None:
+    store = made(tmp_path / "a", ordinary()[:3], POLICY[: POLICY.index("[report.calling]")])
+    with pytest.raises(UsageError, match=r"does not say how its rows tell"):
+        report(store)
+    store = made(tmp_path / "b", ordinary()[:3], POLICY.replace('jurisdiction = "US"', 'jurisdiction = "ZZ"'))
+    with pytest.raises(UsageError, match="no rules"):
+        report(store)
