@@ -255,9 +255,9 @@ class Steward:
     ) -> ContactPressure:
         """The contact report: calls against the rules of a country, by campaign. Asks, and pays, as `steward`.
 
-        `purpose`: a duty; if None the only one that the policy gives the steward. `epsilon`: for all questions together;
-        if None the policy's default for each. `until`: last day that is looked at. `dry_run`: prices and expected
-        errors, for free. UsageError where the policy does not say how its rows tell of calls.
+        `purpose`: a duty; if None the only one that the policy gives the steward. `epsilon`: for all questions
+        together; if None the policy's default for each. `until`: last day that is looked at. `dry_run`: prices and
+        expected errors, for free. UsageError where the policy does not say how its rows tell of calls.
         """
         from dpquery.reports.contact_report import contact_report
         from dpquery.reports.contact_sections import ContactPressure

@@ -36,6 +36,7 @@ _NO_CODE: Final = -2
 _CODE, _WHAT, _FLAGS, _KIND, _TYPE, _COUNTRY, _REGION, _ZONE = range(8)
 _IS_VALID, _IS_STORED = 1, 2
 _NO_ZONE: Final = ""
+_BETWEEN_ZONES: Final = "&"
 
 
 class NumberBook:
@@ -59,7 +60,7 @@ class NumberBook:
         self._count = 0
         self._facts: Ints = np.empty((1024, 8), np.int32)
         self._pseudonyms: Bytes = np.zeros((1024, PSEUDONYM_BYTES), np.uint8)
-        nobody = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", None)
+        nobody = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", ())
         for what in (*(UNREADABLE for _ in REASONS), HIDDEN):
             self._add(WITHHELD, what, nobody, bytes(PSEUDONYM_BYTES))
 
@@ -114,13 +115,14 @@ class NumberBook:
         return pa.DictionaryArray.from_arrays(pa.array(self._facts[slots, column]), pa.array(list(self._words)))
 
     def zones(self, slots: Ints) -> Ints:
-        """Index into `zone_names` of the time zone of each slot; 0 where it is not known."""
+        """Index into `zone_names` of the time zones of each slot; 0 where they are not known."""
         zones: Ints = self._facts[slots, _ZONE]
         return zones
 
     @property
-    def zone_names(self) -> list[str]:
-        return list(self._words)
+    def zone_names(self) -> list[tuple[str, ...]]:
+        """Zones that a number may be in, at their index."""
+        return [tuple(word.split(_BETWEEN_ZONES)) for word in self._words]
 
     @property
     def number_count(self) -> int:
@@ -141,9 +143,10 @@ class NumberBook:
         new = np.flatnonzero(facts[:, _CODE] >= self._known)
         new = new[np.argsort(facts[new, _CODE])]
         words = pa.array([*list(self._words)[1:]], pa.string())
+        first = pa.array([word.partition(_BETWEEN_ZONES)[0] for word in list(self._words)[1:]], pa.string())
         facts = facts[new]
 
-        def named(column: int) -> pa.Array:
+        def named(column: int, words: pa.Array = words) -> pa.Array:
             return words.take(pa.array(facts[:, column] - 1, mask=facts[:, column] == 0))
 
         return pa.table(
@@ -154,7 +157,7 @@ class NumberBook:
                 named(_TYPE),
                 named(_COUNTRY),
                 named(_REGION),
-                named(_ZONE),
+                named(_ZONE, first),
                 pa.array((facts[:, _FLAGS] & _IS_VALID) > 0),
                 pa.array(facts[:, _WHAT] == PROTECTED),
             ],
@@ -183,7 +186,8 @@ class NumberBook:
         if slot == len(self._facts):
             self._facts = np.concatenate([self._facts, np.empty_like(self._facts)])
             self._pseudonyms = np.concatenate([self._pseudonyms, np.zeros_like(self._pseudonyms)])
-        words = (number.kind, number.line_type, number.country, number.region, number.time_zone or _NO_ZONE)
+        zones = _BETWEEN_ZONES.join(number.time_zones) or _NO_ZONE
+        words = (number.kind, number.line_type, number.country, number.region, zones)
         flags = _IS_VALID if number.valid else 0
         self._facts[slot] = (code, what, flags, *(self._words.setdefault(word, len(self._words)) for word in words))
         self._pseudonyms[slot] = np.frombuffer(name, np.uint8)

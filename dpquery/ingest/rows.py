@@ -42,6 +42,9 @@ HASH_BITS = 40
 
 PLACE = "place"
 
+_OFFSETS = (-12, 14)
+"""The earliest and the latest clocks of the earth, in hours from UTC."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
@@ -85,6 +88,8 @@ class RowShape:
             (f"{p}_{w}", pa.string()) for p in self.table.party_names for w in ("kind", "region", "country", "type")
         ]
         times = [("day", pa.date32()), ("local_hour", pa.int8()), ("local_dow", pa.int8())]
+        if time is not None and time.several_zones:
+            times += [("earliest_hour", pa.int16()), ("latest_hour", pa.int16())]
         return pa.schema(
             [
                 *((name, pa.int32()) for name in self.table.party_names),
@@ -160,10 +165,13 @@ def derived_columns(shape: RowShape, book: NumberBook, parties: tuple[Ints, ...]
         for what in ("kind", "region", "country", "type")
     }
     if shape.table.time is not None:
-        local = _local(shape, book, parties, micros)
+        local, earliest, latest = _clocks(shape, book, parties, micros)
         found["day"] = pa.array((micros // DAY_US).astype(np.int32)).cast(pa.date32())
         found["local_hour"] = pa.array((local // HOUR_US % 24).astype(np.int8))
         found["local_dow"] = pa.array(((local // DAY_US + 3) % 7 + 1).astype(np.int8))  # 1970-01-01 was a Thursday
+        if shape.table.time.several_zones:
+            found["earliest_hour"] = pa.array(_week_hours(earliest))
+            found["latest_hour"] = pa.array(_week_hours(latest))
     return found
 
 
@@ -282,18 +290,32 @@ def _micros_of(shape: RowShape, batch: pa.RecordBatch) -> Longs:
     return micros
 
 
-def _local(shape: RowShape, book: NumberBook, parties: tuple[Ints, ...], micros: Longs) -> Longs:
-    """Clock times where the first protected party's number is from; the table's zone where that is not known."""
+def _clocks(shape: RowShape, book: NumberBook, parties: tuple[Ints, ...], micros: Longs) -> tuple[Longs, Longs, Longs]:
+    """Clock times where the first protected party's number is from: of its first zone, the earliest, and the latest.
+
+    Where its zones are not known the first is the table's, and the others are those of the whole earth.
+    """
     zones = np.zeros(len(micros), np.int32)
     for slots in reversed(parties):
         zones = np.where(book.what(slots) == PROTECTED, book.zones(slots), zones)
-    local = np.empty_like(micros)
+    first, earliest, latest = np.empty_like(micros), np.empty_like(micros), np.empty_like(micros)
     names = book.zone_names
     for index in np.unique(zones).tolist():
         rows = zones == index
-        zone = zone_named(names[index]) if index else None
-        local[rows] = local_times(micros[rows], zone or shape.zone)
-    return local
+        found = [zone_named(name) for name in names[index]] if index else [None]
+        clocks = [local_times(micros[rows], zone) for zone in found if zone is not None]
+        if len(clocks) < len(found):
+            everywhere = [micros[rows] + offset * HOUR_US for offset in _OFFSETS]
+            clocks = [clocks[0] if found[0] is not None else local_times(micros[rows], shape.zone), *everywhere]
+        first[rows] = clocks[0]
+        earliest[rows] = np.minimum.reduce(clocks)
+        latest[rows] = np.maximum.reduce(clocks)
+    return first, earliest, latest
+
+
+def _week_hours(local: Longs) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Hour of the week, 0 to 167 from Monday on."""
+    return ((local // HOUR_US + 3 * 24) % (7 * 24)).astype(np.int16)
 
 
 def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -27,7 +27,7 @@ from typing import Final
 
 from dpquery.numbers import tokens
 from dpquery.numbers.number import KINDS, LINE_TYPES, OTHER, REASONS, Kind, Number, Reason, Unparsed
-from dpquery.numbers.places import country_of, region_of, time_zone_of
+from dpquery.numbers.places import country_of, region_of, time_zones_of
 from dpquery.numbers.plans import Reading, calling_code, classify, main_plan, read, read_text, short_plan_of, supported
 from dpquery.numbers.scheme import NumberScheme
 
@@ -40,7 +40,7 @@ _EMERGENCY_DIGITS_MAX: Final = 6
 _SHORT_CODE_DIGITS: Final = range(3, 7)
 _NAME_DIGITS_MAX: Final = 6
 """A word with more digits than these may be a label and a number."""
-_WITHHELD: Final = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", None)
+_WITHHELD: Final = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", ())
 
 
 def canonicalise(raw: str, default_region: str | None, scheme: NumberScheme) -> Number | Unparsed:
@@ -172,17 +172,17 @@ class _Reader:
             country=country_of(self.scheme, place),
             region=region_of(self.scheme, self.region, reading, place, line_type),
             line_type=line_type,
-            time_zone=time_zone_of(reading, line_type),
+            time_zones=time_zones_of(reading, line_type),
         )
 
     def service(self, kind: Kind, dialled: str, *, extension: bool, valid: bool = True) -> Number:
         """A number that only the network of the default region understands."""
         country = self.scheme.declared_country(self.region)
-        return Number(f"{self.region}:{dialled}", kind, valid, extension, country, OTHER, kind, None)
+        return Number(f"{self.region}:{dialled}", kind, valid, extension, country, OTHER, kind, ())
 
 
 def _sender(name: str) -> Number:
-    return Number(f"alpha:{name}", "alphanumeric", True, False, OTHER, OTHER, "alphanumeric", None)
+    return Number(f"alpha:{name}", "alphanumeric", True, False, OTHER, OTHER, "alphanumeric", ())
 
 
 def _opaque(raw: str) -> Number | Unparsed:
@@ -192,7 +192,7 @@ def _opaque(raw: str) -> Number | Unparsed:
     # Half of a surrogate pair cannot be written in UTF-8, so no pseudonym could be made of it.
     if any("\ud800" <= sign <= "\udfff" for sign in token):
         return Unparsed("not_a_number")
-    return Number(f"opaque:{token}", "opaque", True, False, OTHER, OTHER, "unknown", None)
+    return Number(f"opaque:{token}", "opaque", True, False, OTHER, OTHER, "unknown", ())
 
 
 def _digits_fault(digits: str, fault: Reason) -> Reason:

@@ -63,8 +63,13 @@ class Number:
     """A name declared by the policy, or country and area ("GB London"), or "other"."""
     line_type: str
     """One of LINE_TYPES."""
-    time_zone: str | None
-    """IANA name; the first where the number may be in several; None where the numbering plans do not know."""
+    time_zones: tuple[str, ...]
+    """IANA names of every zone that it may be in; none where the numbering plans do not know."""
+
+    @property
+    def time_zone(self) -> str | None:
+        """The first of its zones."""
+        return self.time_zones[0] if self.time_zones else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,21 +69,21 @@ def region_of(
     return region if region in _areas(home) else OTHER
 
 
-def time_zone_of(reading: Reading, line_type: str) -> str | None:
-    """Time zone of a number: the first that the library lists, None if it is not valid or the zone is not known.
+def time_zones_of(reading: Reading, line_type: str) -> tuple[str, ...]:
+    """Time zones that a number may be in, as the library lists them; none if it is not valid or they are not known.
 
-    Where a number may be in several zones the library lists them by name, so the first is a convention, not a
-    likelihood: a Spanish mobile number is in "Atlantic/Canary". The same number always gets the same zone.
+    They are listed by name, so the first is a convention, not a likelihood: a Spanish mobile number is in
+    "Atlantic/Canary" or in "Europe/Madrid". The same number always gets the same zones.
     """
     if line_type == "unknown":
-        return None
+        return ()
     zones = _zones()
     digits = reading.code + reading.national if _is_geographic(line_type, reading.code) else reading.code
     for length in range(min(len(digits), _zone_prefix_length_max()), 0, -1):
         found = zones.get(digits[:length])
         if found is not None:
-            return None if found[0] == _UNKNOWN_ZONE else found[0]
-    return None
+            return () if _UNKNOWN_ZONE in found else found
+    return ()
 
 
 @cache

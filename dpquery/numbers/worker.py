@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Packed = tuple[Any, ...]
 
-_fields: Final = attrgetter("canonical", "kind", "valid", "extension", "country", "region", "line_type", "time_zone")
+_fields: Final = attrgetter("canonical", "kind", "valid", "extension", "country", "region", "line_type", "time_zones")
 
 
 def pack(result: Number | Unparsed) -> Packed:

@@ -175,12 +175,18 @@ def _declared(name: str, column: Column, policy: Policy, public_rows: PublicRows
     )
 
 
+CLOCKS = frozenset({"day", "local_hour", "local_dow", "earliest_hour", "latest_hour"})
+"""Columns that follow from a row's time."""
+
+
 def _derived(name: str, plan: NumberingPlan) -> NamedColumn:
-    match name.rpartition("_")[2] if name not in {"day", "local_hour", "local_dow"} else name:
+    match name.rpartition("_")[2] if name not in CLOCKS else name:
         case "day":
             return NamedColumn(name, "date", "value", keys_origin="time range")
         case "local_hour":
             return NamedColumn(name, "integer", "value", tuple(range(24)), "calendar", ValueRange(0, 23, 1.0))
+        case "earliest_hour" | "latest_hour":
+            return NamedColumn(name, "integer", "value", tuple(range(168)), "calendar", ValueRange(0, 167, 1.0))
         case "local_dow":
             return NamedColumn(name, "integer", "value", tuple(range(1, 8)), "calendar", ValueRange(1, 7, 1.0))
         case "kind":

@@ -190,6 +190,11 @@ class TimeColumn(_Section):
     format: str = Field("iso", description='"iso", "unix" (seconds), "unix_ms", or a strptime pattern')
     zone: Annotated[str, AfterValidator(known_zone)] = Field("UTC", description="time zone of times that name none")
     grain: Literal["second", "minute", "hour", "day"] = Field("minute", description="finest time that reaches disk")
+    several_zones: bool = Field(
+        False,
+        description="also derive earliest_hour and latest_hour: the hour of the week, 0 to 167 from Monday on, by the "
+        "clocks that the number's owner may be under",
+    )
 
 
 class UngroupedBounds(_Section):
@@ -351,7 +356,10 @@ class Table(_Section):
     def derived_names(self) -> tuple[str, ...]:
         """Columns made at ingest from the numbers and the time."""
         parties = tuple(f"{p}_{what}" for p in self.party_names for what in ("kind", "region", "country", "type"))
-        return (*parties, "day", "local_hour", "local_dow") if self.time is not None else parties
+        if self.time is None:
+            return parties
+        several = ("earliest_hour", "latest_hour") if self.time.several_zones else ()
+        return (*parties, "day", "local_hour", "local_dow", *several)
 
 
 class Purpose(_Section):

@@ -349,6 +349,11 @@ RULES: dict[str, Rule] = {
     "tables.*.time.format": neutral("times of {0} are read as {after}, not as {before}"),
     "tables.*.time.zone": neutral("times of {0} that name no zone are read as of {after}, not of {before}"),
     "tables.*.time.grain": _grain,
+    "tables.*.time.several_zones": switch(
+        "rows of {0} keep the earliest and the latest hour by the clocks of their number's zones",
+        "rows of {0} keep the hour by the clock of their number's first zone alone",
+        more="neutral",
+    ),
     "tables.*.period": _period,
     "tables.*.block": _block,
     "tables.*.retention_days": amount(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
-from dpquery.reports.contact_rules import KINDS, in_force
+from dpquery.reports.contact_rules import KINDS, WEEK_HOURS, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +45,8 @@ class Question:
     """What it does not find, or counts in another way than the rule."""
     whole: str | None = None
     """Column of the answer with the calls that `value` is a share of."""
+    certain: str | None = None
+    """Column of the answer that is 0 for calls that may break the rule, and may not."""
 
     def sql(self, rows: int | None = None) -> str:
         """Its text; with `rows`, under a smaller contribution bound."""
@@ -107,22 +109,38 @@ class _Asker:
         return f"{outbound} AND ({' OR '.join(f'({test})' for test in declared)})" if declared else None
 
     def _hours(self, rule: Rule, calls: str) -> Question | Left:
-        permitted = []
-        for hours in rule.permitted:
-            days = f"local_dow IN ({', '.join(map(str, hours.days))}) AND " if len(hours.days) < 7 else ""
-            permitted.append(f"({days}local_hour >= {hours.start} AND local_hour < {hours.end})")
         first = self._first(rule, WINDOW_DAYS)
-        where = f"{calls} AND NOT ({' OR '.join(permitted)}) AND {_days(first, self.until)}"
+        within = f"{calls} AND {_days(first, self.until)}"
+        asks = f"How many {_about(rule)} were outside permitted hours, where who was called is?"
+        time = self.policy.tables[self.calling.table].time
+        if time is not None and time.several_zones:
+            breaches, kept = _in_one_of(rule.breaches), _in_one_of(rule.runs)
+            told = f"CASE WHEN {breaches} THEN 1 ELSE 0 END AS certain"
+            rest = f"{told}, COUNT(*) AS calls FROM {self.calling.table} WHERE {within} AND NOT ({kept})"
+            keys, certain = "1, 2", "certain"
+            misses = (
+                "certain are calls that were outside by every clock that the number may be under; those that were by "
+                "some alone, or of numbers whose zone is not known, are told apart"
+            )
+        else:
+            rest = f"COUNT(*) AS calls FROM {self.calling.table} WHERE {within} AND NOT ({_permitted(rule)})"
+            keys, certain = "1", None
+            misses = (
+                "hours are those of the place that the number was given out for, with summer time, and of its first "
+                "time zone where it may be in several"
+            )
         return self._per_campaign(
             "hours",
-            f"How many {_about(rule)} were outside permitted hours, where who was called is?",
-            f"COUNT(*) AS calls FROM {self.calling.table} WHERE {where}",
+            asks,
+            rest,
             value="calls",
             unit="calls",
             limit=self.calling.tolerance,
             rule=rule,
             first=first,
-            misses="hours are those of the place that the number was given out for, with summer time",
+            misses=misses,
+            certain=certain,
+            keys=keys,
         )
 
     def _frequency(self, rule: Rule, calls: str) -> Question | Left:
@@ -277,6 +295,8 @@ class _Asker:
         misses: str,
         last: date | None = None,
         whole: str | None = None,
+        certain: str | None = None,
+        keys: str = "1",
     ) -> Question | Left:
         last = self.until if last is None else last
         if first > last:
@@ -285,7 +305,7 @@ class _Asker:
         return Question(
             name=name,
             asks=asks,
-            select=f"{campaign}, {rest} GROUP BY 1",
+            select=f"{campaign}, {rest} GROUP BY {keys}",
             rows=ROWS[name],
             campaign=campaign,
             value=value,
@@ -296,6 +316,7 @@ class _Asker:
             last=last,
             misses=misses,
             whole=whole,
+            certain=certain,
         )
 
     def _first(self, rule: Rule | None, days: int, last: date | None = None) -> date:
@@ -329,3 +350,24 @@ def _about(rule: Rule) -> str:
 
 def _days(first: date, last: date) -> str:
     return f"day BETWEEN DATE '{first}' AND DATE '{last}'"
+
+
+def _permitted(rule: Rule) -> str:
+    """Hours and weekdays by the clock of the first zone."""
+    tests = []
+    for hours in rule.permitted:
+        days = f"local_dow IN ({', '.join(map(str, hours.days))}) AND " if len(hours.days) < 7 else ""
+        tests.append(f"({days}local_hour >= {hours.start} AND local_hour < {hours.end})")
+    return " OR ".join(tests)
+
+
+def _in_one_of(runs: Iterable[tuple[int, int]]) -> str:
+    """Whether the earliest and the latest clock are in the same run of hours, and with them every one between."""
+    return " OR ".join(f"({_in_run('earliest_hour', *run)} AND {_in_run('latest_hour', *run)})" for run in runs)
+
+
+def _in_run(column: str, first: int, end: int) -> str:
+    """Hours of the week from `first` up to `end`, which is past Sunday's midnight where it is larger than 168."""
+    if end > WEEK_HOURS:
+        return f"({column} >= {first} OR {column} < {end - WEEK_HOURS})"
+    return f"{column} >= {first} AND {column} < {end}"

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 WRONG_AT_MOST: Final = 0.05
 """Chance that noise alone makes any finding of a report over or under that is not."""
 
+UNCERTAIN: Final = "uncertain hours"
+"""Question of findings about calls that may be outside permitted hours, and may not."""
+
 _SHARE_DIGITS: Final = Decimal("1e-6")
 
 
@@ -193,23 +196,31 @@ def _findings(asked: _Asked, confidence: float) -> Iterator[ContactFinding]:
         return
     question = asked.question
     held = confidence if question.limit is not None else CONFIDENCE
-    for row in asked.release.interval(held).rows():
+    rows = asked.release.interval(held).rows()
+    unsure = {_campaign(question, row): row for row in rows if question.certain and not row[question.certain]}
+    for row in rows:
+        campaign = _campaign(question, row)
+        certain = question.certain is None or bool(row[question.certain])
         value, low, high = row[question.value], row[f"{question.value}_low"], row[f"{question.value}_high"]
         if question.unit != "share":
             low, high = max(0, low), max(0, high)
+        most = high
+        if certain and campaign in unsure:  # what may break the rule may be all that does
+            most += max(0, unsure[campaign][f"{question.value}_high"])
         about = question.asks if question.rule is None else question.rule.text
+        limit = question.limit if certain else None
         yield ContactFinding(
-            question=question.name,
+            question=question.name if certain else UNCERTAIN,
             about=about,
-            campaign=_campaign(question, row),
+            campaign=campaign,
             whole=question.campaign is None,
             unit=question.unit,
             value=_shown(value),
             low=_shown(low, ROUND_FLOOR),
             high=_shown(high, ROUND_CEILING),
             confidence=_up(held, ROUND_FLOOR),
-            limit=question.limit,
-            verdict=verdict(low, high, question.limit),
+            limit=limit,
+            verdict=verdict(low, most, limit),
         )
 
 

@@ -16,6 +16,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ABOUT: Final = ("sales", "collections")
 """Calls that a rule can be about: the names of row tests in the policy."""
 
+WEEK_HOURS: Final = 7 * 24
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -56,6 +57,23 @@ class Rule:
         return self.start <= on and (self.end is None or on <= self.end)
 
     @property
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """Permitted hours of the week as runs from the first hour to the one after the last, from Monday's midnight on.
+
+        A run over the end of the week ends past 168.
+        """
+        return _runs([self._is_permitted(hour) for hour in range(WEEK_HOURS)])
+
+    @property
+    def breaches(self) -> tuple[tuple[int, int], ...]:
+        """The hours between them, in the same way."""
+        return _runs([not self._is_permitted(hour) for hour in range(WEEK_HOURS)])
+
+    def _is_permitted(self, week_hour: int) -> bool:
+        day, hour = divmod(week_hour, 24)
+        return any(day + 1 in hours.days and hours.start <= hour < hours.end for hours in self.permitted)
+
+    @property
     def text(self) -> str:
         """What it says, in a sentence."""
         calls = f"{' and '.join(self.about)} calls" if self.about else "calls"
@@ -89,6 +107,18 @@ def jurisdictions() -> tuple[str, ...]:
 def in_force(jurisdiction: str, on: date) -> tuple[Rule, ...]:
     """The country's rules that hold on that day."""
     return tuple(rule for rule in rules() if rule.jurisdiction == jurisdiction and rule.is_in_force(on))
+
+
+def _runs(met: list[bool]) -> tuple[tuple[int, int], ...]:
+    """Longest runs of hours that are met, the week taken as a circle."""
+    starts = [hour for hour in range(WEEK_HOURS) if met[hour] and not met[hour - 1]]
+    found = []
+    for start in starts:
+        end = start
+        while met[end % WEEK_HOURS]:
+            end += 1
+        found.append((start, end))
+    return tuple(found)
 
 
 def _rule(raw: dict[str, Any]) -> Rule:

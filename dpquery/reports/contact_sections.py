@@ -18,6 +18,7 @@ CONTACT_FORMATS: tuple[str, ...] = get_args(ContactFormat)
 
 TITLES: Final = {
     "hours": "Outside permitted hours",
+    "uncertain hours": "Calls whose hour is not certain",
     "frequency": "Too many calls to a number",
     "abandonment": "Abandoned calls",
     "lists": "Calls to numbers on a list",
@@ -114,8 +115,8 @@ def _verdicts(report: ContactReport) -> tuple[Part, ...]:
         )
     )
     told = Text(
-        f"{report.comparisons} values are compared with a limit. Their intervals are so wide that noise makes any of them "
-        f"over or under that is not in at most {chance} of reports. Over: the whole interval is above the limit. "
+        f"{report.comparisons} values are compared with a limit. Their intervals are so wide that noise makes any of "
+        f"them over or under that is not in at most {chance} of reports. Over: the whole interval is above the limit. "
         "Under: the whole interval is at the limit or below. Cannot tell: the limit lies within."
     )
     over = [finding for finding in report.findings if finding.verdict == "over"]
@@ -128,6 +129,7 @@ def _verdicts(report: ContactReport) -> tuple[Part, ...]:
 
 def _of_question(report: ContactReport, name: str) -> Section:
     found = [finding for finding in report.findings if finding.question == name]
+    of = "hours" if name == "uncertain hours" else name
     limited = any(finding.limit is not None for finding in found)
     columns = (
         Column("campaign"),
@@ -140,7 +142,7 @@ def _of_question(report: ContactReport, name: str) -> Section:
     parts: list[Part] = []
     for about in dict.fromkeys(finding.about for finding in found):
         of_rule = [finding for finding in found if finding.about == about]
-        asked = next((q for q in report.questions if q.name == name and _about(report, q.rule) in {about, None}), None)
+        asked = next((q for q in report.questions if q.name == of and _about(report, q.rule) in {about, None}), None)
         caption = _sentence(about)
         if asked is not None:
             caption += f" From {asked.first_day} to {asked.last_day}."

@@ -78,21 +78,21 @@ CONTACT_LIMITS = (
         "too low: what is over is over, and what is under is so of the rows that count."
     ),
     (
-        "A rule without exceptions has the limit none, or the policy's tolerance. No answer with noise shows that there "
-        "were none at all: it shows at most how many there were."
+        "A rule without exceptions has the limit none, or the policy's tolerance. No answer with noise shows that "
+        "there were none at all: it shows at most how many there were."
     ),
     "Intervals cover the noise. They say nothing of calls that are not in the table, or that it describes wrongly.",
     (
         "Hours are those of the place that a number was given out for, not of where its owner is. Where that may be in "
-        "several time zones, ingest takes the first, so that such calls may be counted an hour or more off."
+        "several time zones, only a table with several_zones tells them apart; else the first zone is taken."
     ),
     (
         "The rules are data with sources and days, not advice, and not all that a law says: check before you rely on "
         "them."
     ),
     (
-        "Asked again of the same data, the stored answers are free. Each ingest makes new data, and the next report pays "
-        "again: an alarm that runs each night spends its price each night."
+        "Asked again of the same data, the stored answers are free. Each ingest makes new data, and the next report "
+        "pays again: an alarm that runs each night spends its price each night."
     ),
 )
 """What the contact report cannot see, and what asking it again costs."""

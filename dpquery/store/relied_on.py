@@ -98,7 +98,10 @@ def _numbers_digest(policy: Policy, public_lines: str | None) -> str:
 
 def _table_digest(table: Table) -> str:
     columns = {name: [column.type, column.source] for name, column in table.columns.items()}
-    return _digest([table.model_dump(mode="json", include=_TABLE_FIELDS), columns])
+    fields = table.model_dump(mode="json", include=_TABLE_FIELDS)
+    if table.time is not None and not table.time.several_zones:
+        del fields["time"]["several_zones"]  # as it was before there was this field
+    return _digest([fields, columns])
 
 
 def _digest(content: object) -> str:

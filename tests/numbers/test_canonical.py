@@ -273,7 +273,7 @@ def test_vanity_numbers_are_numbers(raw: str, region: str, canonical: str) -> No
     ],
 )
 def test_withheld(raw: str) -> None:
-    expected = Number("withheld", "withheld", True, False, "other", "other", "withheld", None)
+    expected = Number("withheld", "withheld", True, False, "other", "other", "withheld", ())
     assert canonicalise(raw, "GB", PHONE) == canonicalise(raw, None, PHONE) == expected
 
 
@@ -290,7 +290,7 @@ def test_withheld(raw: str) -> None:
     ],
 )
 def test_opaque(raw: str, canonical: str) -> None:
-    expected = Number(canonical, "opaque", True, False, "other", "other", "unknown", None)
+    expected = Number(canonical, "opaque", True, False, "other", "other", "unknown", ())
     assert canonicalise(raw, "GB", OPAQUE) == canonicalise(raw, None, OPAQUE) == expected
 
 

@@ -19,7 +19,7 @@ from dpquery.consent.stating import Statement, pseudonym_of, state
 from dpquery.errors import BudgetRefused, NotAllowed, PolicyError, UsageError
 from dpquery.policy import parse_policy
 from dpquery.reports.contact_questions import questions
-from dpquery.reports.contact_report import WRONG_AT_MOST, contact_report, verdict
+from dpquery.reports.contact_report import UNCERTAIN, WRONG_AT_MOST, contact_report, verdict
 from dpquery.reports.contact_rules import in_force, jurisdictions, rules
 from dpquery.row_test import check_row_tests
 from dpquery.schemas import FOLDER
@@ -236,7 +236,7 @@ def test_injected_breaches_are_found_within_the_stated_error(injected: MadeStore
 
 
 def test_the_price_is_what_was_asked_for_and_again_nothing(injected: MadeStore) -> None:
-    report(injected, until=date(2026, 2, 27))
+    report(injected, until=date(2026, 2, 27), epsilon=7.0)
     before = spent(injected)
     preview = report(injected, epsilon=8.0, dry_run=True, until=date(2026, 2, 28))
     assert spent(injected) == before
@@ -263,7 +263,7 @@ def spent(store: MadeStore) -> float:
 
 
 def test_campaigns_at_their_limits_are_called_over_no_more_often_than_stated(tmp_path: Path) -> None:
-    """At the limit itself, where noise decides, and at a price where there is much of it: 16 reports, new noise each."""
+    """At the limit itself, where noise decides, and at a price where there is much of it: 16 reports with new noise."""
     rows = ordinary()
     late = {"campaign_id": "CMP-3", "purpose": "sales"}
     for place in range(1000):
@@ -296,6 +296,85 @@ def test_hours_are_those_of_who_is_called_in_summer_time_and_out_of_it(tmp_path:
     assert holds(finding(found, "hours", BAD), 200)
     assert finding(found, "hours", BAD).verdict == "over"
     assert holds(finding(found, "hours", CLEAN), 0)
+
+
+SEVERAL = POLICY.replace('grain = "minute" }', 'grain = "minute", several_zones = true }', 1)
+
+
+def test_hours_that_depend_on_the_zone_are_told_apart(tmp_path: Path) -> None:
+    """A Spanish mobile number is in the Canaries or in Madrid, an hour ahead; a New York number in one zone."""
+    calls = []
+    for place in range(200):
+        spain = f"+346123{place:05}"
+        # By the two clocks: 7:30 and 8:30, 6:30 and 7:30, 12:30 and 13:30, 20:30 and 21:30 on a Sunday.
+        for utc, places in (
+            ("10T07:30", range(100)),
+            ("11T06:30", range(70)),
+            ("12T12:30", range(200)),
+            ("15T20:30", range(100, 150)),
+        ):
+            if place in places:
+                calls.append(called(spain, date(2026, 3, 10), 9) | {"start_ts": f"2026-03-{utc}:00Z"})
+        calls.append(called(NEW_YORK[place], date(2026, 3, 15), 23, campaign_id=BAD))  # up to Monday's midnight
+    found = report(made(tmp_path, calls, SEVERAL))
+    assert holds(finding(found, "hours", CLEAN), 70)
+    assert finding(found, "hours", CLEAN).verdict == "over"
+    assert holds(finding(found, UNCERTAIN, CLEAN), 150)
+    assert holds(finding(found, "hours", BAD), 200)
+    assert holds(finding(found, UNCERTAIN, BAD), 0)
+    assert finding(found, UNCERTAIN, BAD).verdict == "no limit"
+
+
+def test_uncertain_calls_may_all_be_breaches(tmp_path: Path) -> None:
+    """With a tolerance of 50: nothing certain, but a hundred calls that may be outside, so that nobody can tell."""
+    calls = [
+        called(f"+346123{place:05}", date(2026, 3, 10), 9) | {"start_ts": "2026-03-10T07:30:00Z"}
+        for place in range(100)
+    ]
+    found = report(made(tmp_path, calls, SEVERAL + "tolerance = 50\n"))
+    assert finding(found, "hours", CLEAN).verdict == "cannot tell"
+    assert finding(found, "hours", BAD).verdict == "under"
+
+
+def test_the_two_clocks_are_those_of_every_zone(tmp_path: Path) -> None:
+    """Hours of the week from Monday's midnight on, in winter and in summer; of a number without a zone all the earth's."""
+    cases = {
+        ("+34612345678", "2026-01-05T00:30:00Z"): (0, 1),  # Canaries, Madrid
+        ("+34612345678", "2026-07-05T23:30:00Z"): (0, 1),  # Sunday night, UTC, in summer time
+        ("+34612345678", "2026-01-04T23:30:00Z"): (167, 0),
+        ("+33140270001", "2026-07-06T12:30:00Z"): (14, 14),
+        ("+12129790001", "2026-03-08T06:30:00Z"): (145, 145),  # half past one, before clocks go forward
+        ("+12129790001", "2026-03-08T07:30:00Z"): (147, 147),
+        ("+16022340001", "2026-07-06T12:30:00Z"): (5, 5),  # Arizona has no summer time
+        ("+12125550", "2026-01-07T12:30:00Z"): (48, 74),  # not a valid number
+    }
+    policy = SEVERAL.replace("2026-03-31]", "2026-12-31]")
+    calls = [called(number, date(2026, 1, 5), 9) | {"start_ts": start} for number, start in cases]
+    store = made(tmp_path, calls, policy)
+    found = store.plain(
+        "SELECT strftime(start_ts, '%Y-%m-%dT%H:%M:%SZ'), callee_type, earliest_hour, latest_hour FROM calls"
+    )
+    kinds = {start: kind for start, kind, *_ in found}
+    assert kinds["2026-01-07T12:30:00Z"] == "unknown"
+    assert sorted((start, e, l) for start, _, e, l in found) == sorted(
+        (start, *two) for (_, start), two in cases.items()
+    )
+
+
+@pytest.mark.parametrize("country", ["US", "FR"])
+def test_runs_of_hours_are_the_hours_themselves(country: str) -> None:
+    for rule in in_force(country, date(2026, 3, 1)):
+        if rule.kind != "hours":
+            continue
+        permitted = {
+            (day - 1) * 24 + hour
+            for hours in rule.permitted
+            for day in hours.days
+            for hour in range(hours.start, hours.end)
+        }
+        assert {hour % 168 for first, end in rule.runs for hour in range(first, end)} == permitted
+        assert {hour % 168 for first, end in rule.breaches for hour in range(first, end)} == set(range(168)) - permitted
+        assert max(end for _, end in rule.breaches) > 168, "Sunday night goes on until Monday morning"
 
 
 def test_french_hours_are_closed_at_noon_and_on_weekends(tmp_path: Path) -> None:
