@@ -111,7 +111,7 @@ class _Asker:
     def _hours(self, rule: Rule, calls: str) -> Question | Left:
         first = self._first(rule, WINDOW_DAYS)
         within = f"{calls} AND {_days(first, self.until)}"
-        asks = f"How many {_about(rule)} were outside permitted hours, where who was called is?"
+        asks = f"How many {_about(rule)} were outside permitted hours, by the clock of who was called?"
         time = self.policy.tables[self.calling.table].time
         if time is not None and time.several_zones:
             breaches, kept = _in_one_of(rule.breaches), _in_one_of(rule.runs)

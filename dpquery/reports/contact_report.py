@@ -204,6 +204,8 @@ def _findings(asked: _Asked, confidence: float) -> Iterator[ContactFinding]:
         value, low, high = row[question.value], row[f"{question.value}_low"], row[f"{question.value}_high"]
         if question.unit != "share":
             low, high = max(0, low), max(0, high)
+        elif low <= 0.0 and high >= 1.0:
+            value = None  # it may be anything: the middle of nothing known is no estimate
         most = high
         if certain and campaign in unsure:  # what may break the rule may be all that does
             most += max(0, unsure[campaign][f"{question.value}_high"])

@@ -79,7 +79,7 @@ class Rule:
         calls = f"{' and '.join(self.about)} calls" if self.about else "calls"
         match self.kind:
             case "hours":
-                return f"{calls} only {' and '.join(map(str, self.permitted))}, where who is called is"
+                return f"{calls} only {' and '.join(map(str, self.permitted))}, by the clock of who is called"
             case "frequency":
                 whose = "a campaign" if self.per == "campaign" else "the caller"
                 return f"at most {self.calls} {calls} by {whose} to one number in {self.days} days"

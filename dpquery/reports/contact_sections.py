@@ -10,7 +10,7 @@ from dpquery.reports.amounts import number_text, percent_text
 from dpquery.reports.sections import Column, Facts, Items, Section, Table, Text
 
 if TYPE_CHECKING:
-    from dpquery.documents import ContactFinding, ContactReport, Verdict
+    from dpquery.documents import ContactFinding, ContactQuestion, ContactReport, Verdict
     from dpquery.reports.sections import Part
 
 ContactFormat = Literal["json", "html", "csv", "md"]
@@ -143,9 +143,8 @@ def _of_question(report: ContactReport, name: str) -> Section:
     for about in dict.fromkeys(finding.about for finding in found):
         of_rule = [finding for finding in found if finding.about == about]
         asked = next((q for q in report.questions if q.name == of and _about(report, q.rule) in {about, None}), None)
-        caption = _sentence(about)
-        if asked is not None:
-            caption += f" From {asked.first_day} to {asked.last_day}."
+        days = "" if asked is None else f"From {asked.first_day} to {asked.last_day}. "
+        caption = f"{days}At least and at most hold with {percent_text(of_rule[0].confidence)} each."
         rows = tuple(
             (
                 _campaign(f),
@@ -157,10 +156,10 @@ def _of_question(report: ContactReport, name: str) -> Section:
             )
             for f in of_rule
         )
-        caption += f" At least and at most hold with {percent_text(of_rule[0].confidence)} each."
-        parts.append(Table(caption, columns, rows))
-        if asked is not None:
-            parts.append(Text(f"Not found, or counted in another way: {asked.misses}."))
+        parts += [Text(_sentence(about)), Table(caption, columns, rows)]
+        told = None if asked is None else Text(f"Not found, or counted in another way: {asked.misses}.")
+        parts = [part for part in parts if part != told]
+        parts += [] if told is None else [told]
     return Section(name.replace(" ", "-"), TITLES[name], tuple(parts))
 
 
@@ -203,8 +202,7 @@ def _questions(report: ContactReport) -> tuple[Part, ...]:
         Column("rows of a number", "number"),
         Column("state"),
         Column("epsilon", "number"),
-        Column("expected ±", "number", "see the interval"),
-        Column("release", absent="none"),
+        Column("expected ±", "number", "not known") if report.dry_run else Column("release", absent="none"),
     )
     rows = tuple(
         (
@@ -214,8 +212,7 @@ def _questions(report: ContactReport) -> tuple[Part, ...]:
             q.rows_per_number,
             "asked before: free" if q.status == "repeated" else q.status,
             q.epsilon,
-            None if q.expected_half_width is None else float(f"{q.expected_half_width:.3g}"),
-            q.release,
+            _expected(q) if report.dry_run else q.release,
         )
         for q in report.questions
     )
@@ -248,6 +245,11 @@ def _value(finding: ContactFinding, value: float | None) -> str | None:
     if finding.unit == "share":
         return f"{number_text(float(f'{100 * value:.3g}'))} %"
     return f"{value:,.0f}"
+
+
+def _expected(question: ContactQuestion) -> float | None:
+    width = question.expected_half_width
+    return None if width is None else float(f"{width:.3g}")
 
 
 def _sentence(text: str) -> str:

@@ -160,14 +160,8 @@ def report(store: MadeStore, **options: Any) -> ContactReport:
     return steward(store.folder).report("contact", **{"epsilon": 60.0, **options}).document
 
 
-def finding(found: ContactReport, question: str, campaign: str | None, about: str = "") -> ContactFinding:
-    """The finding about sales calls, unless `about` names others."""
-    (one,) = (
-        f
-        for f in found.findings
-        if (f.question, f.campaign) == (question, campaign)
-        and (about in f.about if about else "collections" not in f.about)
-    )
+def finding(found: ContactReport, question: str, campaign: str | None) -> ContactFinding:
+    (one,) = (f for f in found.findings if (f.question, f.campaign) == (question, campaign))
     return one
 
 
@@ -215,7 +209,7 @@ def test_injected_breaches_are_found_within_the_stated_error(injected: MadeStore
     found = report(injected)
     over = {
         "hours": (finding(found, "hours", BAD), BREACHES["hours"]),
-        "frequency": (finding(found, "frequency", "CMP-3", "collections"), BREACHES["frequency"]),
+        "frequency": (finding(found, "frequency", "CMP-3"), BREACHES["frequency"]),
         "abandonment": (finding(found, "abandonment", BAD), BREACHES["abandonment"] / (1000 + 60 + 120 + 90)),
         "lists": (finding(found, "lists", BAD), BREACHES["lists"]),
         # What a list says is said for every purpose, so that it stands among the refusals too.
@@ -337,7 +331,7 @@ def test_uncertain_calls_may_all_be_breaches(tmp_path: Path) -> None:
 
 
 def test_the_two_clocks_are_those_of_every_zone(tmp_path: Path) -> None:
-    """Hours of the week from Monday's midnight on, in winter and in summer; of a number without a zone all the earth's."""
+    """Hours of the week from Monday's midnight on, in winter and in summer; without a zone those of all the earth."""
     cases = {
         ("+34612345678", "2026-01-05T00:30:00Z"): (0, 1),  # Canaries, Madrid
         ("+34612345678", "2026-07-05T23:30:00Z"): (0, 1),  # Sunday night, UTC, in summer time
@@ -356,7 +350,7 @@ def test_the_two_clocks_are_those_of_every_zone(tmp_path: Path) -> None:
     )
     kinds = {start: kind for start, kind, *_ in found}
     assert kinds["2026-01-07T12:30:00Z"] == "unknown"
-    assert sorted((start, e, l) for start, _, e, l in found) == sorted(
+    assert sorted((start, first, last) for start, _, first, last in found) == sorted(
         (start, *two) for (_, start), two in cases.items()
     )
 
@@ -405,8 +399,8 @@ def test_a_run_of_calls_over_two_weeks_is_missed_until_it_is_long_enough(tmp_pat
                 day = date(2026, 3, 12) + timedelta(days=each * 7 // count)
                 calls.append(called(NEW_YORK[place], day, 9 + each % 7, campaign_id=campaign, **debt))
     found = report(made(tmp_path, calls))
-    assert holds(finding(found, "frequency", CLEAN, "collections"), 0)
-    assert holds(finding(found, "frequency", BAD, "collections"), 100)
+    assert holds(finding(found, "frequency", CLEAN), 0)
+    assert holds(finding(found, "frequency", BAD), 100)
     (asked,) = (one for one in found.questions if one.name == "frequency")
     assert "15 calls on" in asked.misses
     assert (date.fromisoformat(asked.first_day).isoweekday(), date.fromisoformat(asked.last_day).isoweekday()) == (1, 7)
@@ -433,12 +427,12 @@ def test_a_rule_bears_on_no_day_before_its_own() -> None:
     calling = policy.report.calling
     assert calling is not None
     asked, _ = questions(policy, calling, "US", date(2021, 12, 5))
-    (hours,) = (
-        one for one in asked if one.name == "hours" and one.rule is not None and "collections" in one.rule.about
-    )
+    (hours,) = (one for one in asked if one.name == "hours")
     assert hours.first == date(2021, 11, 30)
     asked, left = questions(policy, calling, "US", date(2021, 11, 29))
     assert "frequency" not in {one.name for one in asked}
+    (hours,) = (one for one in asked if one.name == "hours")
+    assert "collections" not in hours.asks
     assert any(one.name == "frequency" and "in force" in one.reason for one in left)
 
 
