@@ -91,8 +91,9 @@ CONTACT_LIMITS = (
         "them."
     ),
     (
-        "Asked again of the same data, the stored answers are free. Each ingest makes new data, and the next report "
-        "pays again: an alarm that runs each night spends its price each night."
+        "Asked again of the same data, the stored answers are free. New rows make new data, and so does each tick of "
+        "the registry of consents: the next report pays again, and an alarm that runs each night spends its price "
+        "each night."
     ),
 )
 """What the contact report cannot see, and what asking it again costs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -14,17 +15,19 @@ import pandas as pd
 import pytest
 from stores import MadeStore
 
+from dpquery.cli.report import show_contact
 from dpquery.consent.records import REFUSED, WITHDRAWN
 from dpquery.consent.stating import Statement, pseudonym_of, state
 from dpquery.errors import BudgetRefused, NotAllowed, PolicyError, UsageError
 from dpquery.policy import parse_policy
-from dpquery.reports.contact_questions import questions
+from dpquery.reports.contact_questions import ROWS, questions
 from dpquery.reports.contact_report import UNCERTAIN, WRONG_AT_MOST, contact_report, verdict
 from dpquery.reports.contact_rules import in_force, jurisdictions, rules
 from dpquery.row_test import check_row_tests
 from dpquery.schemas import FOLDER
 from dpquery.session import connect
 from dpquery.stewardship import init, steward
+from dpquery.store.relied_on import digests, refused_changes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -534,3 +537,67 @@ def test_a_policy_without_the_section_is_told_so(tmp_path: Path) -> None:
     store = made(tmp_path / "b", ordinary()[:3], POLICY.replace('jurisdiction = "US"', 'jurisdiction = "ZZ"'))
     with pytest.raises(UsageError, match="no rules"):
         report(store)
+
+
+def test_lists_and_refusals_have_the_time_that_the_rule_gives() -> None:
+    policy = parse_policy(POLICY)
+    calling = policy.report.calling
+    assert calling is not None
+    asked, _ = questions(policy, calling, "US", date(2026, 3, 31))
+    by_name = {one.name: one for one in asked}
+    first = date(2026, 3, 2)
+    assert by_name["lists"].first == by_name["refusals"].first == first
+    assert f"added_on < DATE '{first - timedelta(days=31)}'" in by_name["lists"].sql()
+    assert f"withdrawn_at < TIMESTAMP '{first - timedelta(days=14)}'" in by_name["refusals"].sql()
+    assert "((purpose = 'sales') OR (purpose = 'collections'))" in by_name["hours"].sql()
+    assert "collections" not in by_name["lists"].sql()
+
+
+def test_few_rows_of_a_number_count_and_no_more_than_the_policy_allows(injected: MadeStore, tmp_path: Path) -> None:
+    wide = {one.name: one.rows_per_number for one in report(injected, dry_run=True).questions}
+    assert wide == ROWS
+    policy = POLICY.replace("max_rows = 50", "max_rows = 1")
+    narrow = report(made(tmp_path, ordinary()[:9], policy), dry_run=True)
+    assert {one.rows_per_number for one in narrow.questions if one.name != "complaints"} == {1}
+
+
+def test_zones_cannot_change_under_rows_and_older_stores_stay_as_they_are() -> None:
+    before, after = parse_policy(POLICY), parse_policy(SEVERAL)
+    assert refused_changes(before, after) == ("tables.calls",)
+    fields = {"public", "key", "owners", "one_owner_when", "parties", "third_party", "region_column", "time", "block"}
+    table = before.tables["calls"].model_dump(mode="json", include=fields)
+    del table["time"]["several_zones"]
+    columns = {name: [one.type, one.source] for name, one in before.tables["calls"].columns.items()}
+    text = json.dumps([table, columns], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    assert digests(before, "calls", None)["tables.calls"] == digest
+
+
+def test_the_command_fails_where_a_verdict_is_met(
+    injected: MadeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = steward(injected.folder)
+    asked: dict[str, Any] = {
+        "purpose": None,
+        "epsilon": 60.0,
+        "until": None,
+        "dry_run": False,
+        "form": "md",
+        "out": None,
+    }
+    assert show_contact(door, **asked, fail_on=None) == 0
+    printed = capsys.readouterr()
+    assert "# Contact report: call-centre" in printed.out
+    assert "of 60 asked for, for compliance" in printed.err
+    assert show_contact(door, **asked, fail_on="over") == 4
+    assert show_contact(door, **{**asked, "dry_run": True}, fail_on="over") == 0
+    out = tmp_path / "contact.json"
+    assert show_contact(door, **{**asked, "form": "json", "out": out}, fail_on="unsure") == 4
+    assert json.loads(out.read_text())["summary"]["over"] > 0
+    for wrong in ({"form": "pdf"}, {"until": "last week"}, {"until": "2027-01-01"}, {"epsilon": -1.0}):
+        with pytest.raises(UsageError):
+            show_contact(door, **{**asked, **wrong}, fail_on=None)
+    with pytest.raises(UsageError, match="no verdict"):
+        show_contact(door, **asked, fail_on="under")
+    with pytest.raises(UsageError, match="takes no options"):
+        door.report("budget", epsilon=1.0)  # type: ignore[call-overload]
