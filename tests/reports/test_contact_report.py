@@ -312,7 +312,8 @@ def test_hours_that_depend_on_the_zone_are_told_apart(tmp_path: Path) -> None:
         ):
             if place in places:
                 calls.append(called(spain, date(2026, 3, 10), 9) | {"start_ts": f"2026-03-{utc}:00Z"})
-        calls.append(called(NEW_YORK[place], date(2026, 3, 15), 23, campaign_id=BAD))  # up to Monday's midnight
+        night = (date(2026, 3, 15), 23) if place % 2 else (date(2026, 3, 16), 5)  # of Sunday and Monday
+        calls.append(called(NEW_YORK[place], *night, campaign_id=BAD))
     found = report(made(tmp_path, calls, SEVERAL))
     assert holds(finding(found, "hours", CLEAN), 70)
     assert finding(found, "hours", CLEAN).verdict == "over"
@@ -382,10 +383,11 @@ def test_french_hours_are_closed_at_noon_and_on_weekends(tmp_path: Path) -> None
         at = {0: (10, 11), 1: (10, 13), 2: (14, 11)}[place % 3]  # Tuesday at 11, Tuesday at 13, Saturday at 11
         calls.append(called(number, date(2026, 3, at[0]), at[1], "Europe/Paris"))
         calls += [called(number, date(2026, 3, 16), 15, "Europe/Paris", campaign_id=BAD)] * (place < 90)
-        calls += [called(number, date(2026, 3, 17 + each), 15, "Europe/Paris") for each in range(4)] * (place < 90)
+        more = 4 if place < 90 else 3 if place < 150 else 0
+        calls += [called(number, date(2026, 3, 17 + each), 15, "Europe/Paris") for each in range(more)]
     found = report(made(tmp_path, calls, policy))
     assert holds(finding(found, "hours", CLEAN), 200)
-    # Five or six calls in the month, but no campaign made more than five of them to one number.
+    # Six calls in the month, five of them by one campaign; others have had four, which are permitted.
     (one,) = (f for f in found.findings if f.question == "frequency")
     assert (one.whole, one.campaign, one.verdict) == (True, None, "over")
     assert holds(one, 90)
