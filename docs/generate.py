@@ -45,6 +45,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Ledger", "`[ledger]`", model.LedgerPlaces),
     ("Report", "`[report]`", model.Report),
     ("Calling", "`[report.calling]`", model.Calling),
+    ("Outcome", "`[report.outcomes.NAME]`", model.Outcome),
 )
 """Heading, where it stands in the file, and the model; in the order of the page."""
 

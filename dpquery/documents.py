@@ -1080,6 +1080,118 @@ class ContactReport(_Document):
     limits: tuple[str, ...] = Field(description="what the report cannot see")
 
 
+class GroupSize(_Document):
+    group: str
+    value: float = Field(description="noisy count; not clamped at 0")
+    low: float
+    high: float
+    expected_error: float | None = Field(description="expected reach of the interval over the count; null up to 0")
+    achieved_error: float | None = Field(description="reach of the interval over the count; null up to 0")
+    suppression: Literal["shown", "not of use", "perhaps too few"] = Field(
+        description="not of use: the interval reaches further than half the count; perhaps too few: it reaches below "
+        "the policy's min_people"
+    )
+    bounding_loss: float | None = Field(None, description="share of its rows that bounds leave out, if it was bought")
+    bounding_loss_low: float | None = None
+    bounding_loss_high: float | None = None
+
+
+class GroupSizes(_Document):
+    """How large the groups of one column are, and how well that is known."""
+
+    name: str
+    column: str
+    counted: str
+    sql: str
+    apart: bool = Field(description="whether each group was asked by itself, for equal relative errors")
+    epsilon: float = Field(description="price of the question, stored or not")
+    releases: tuple[str, ...]
+    interval: Interval
+    groups: tuple[GroupSize, ...]
+    bounding: Literal["bought", "not bought", "none left out"]
+    worst: str | None
+    best: str | None
+    worst_to_best: float | None = Field(description="ratio of relative errors; null if a group is hidden by noise")
+    at_least: float | None = Field(description="the ratio's lower end, all intervals of the report at once")
+    warning: str | None
+
+
+class GroupOutcome(_Document):
+    group: str
+    numbers: float = Field(description="noisy count of numbers that have a value")
+    value: float | None = Field(description="mean of the numbers' values; null if noise hides it")
+    noise_low: float = Field(description="interval that covers the noise: of the mean in the data")
+    noise_high: float
+    low: float = Field(description="interval that covers noise and chance: of the mean that the data are a sample of")
+    high: float
+    expected_error: float | None
+    achieved_error: float | None = Field(description="reach of the noise at 95 %, over the value")
+    suppression: Literal["shown", "not of use", "perhaps too few"]
+    ratio: float | None = Field(description="to the group that the others are compared with")
+    ratio_low: float
+    ratio_high: float | None = Field(description="null: no end")
+    ratio_low_in_data: float = Field(description="the same of the noise alone")
+    ratio_high_in_data: float | None
+    verdict: Literal["higher", "lower", "not distinguishable", "compared with"] = Field(
+        description="beyond noise and chance"
+    )
+    verdict_in_data: Literal["higher", "lower", "not distinguishable", "compared with"] = Field(
+        description="beyond noise: of the numbers in the data, whose difference may be chance"
+    )
+
+
+class GroupOutcomes(_Document):
+    """One outcome in the groups of one column."""
+
+    name: str
+    column: str
+    unit: str | None
+    clamp: tuple[float, float]
+    sql: str
+    epsilon: float
+    releases: tuple[str, ...]
+    reference: str = Field(description="the largest group by its noisy count: the others are compared with it")
+    groups: tuple[GroupOutcome, ...]
+    worst: str | None
+    best: str | None
+    worst_to_best: float | None
+    warning: str | None
+    findings: tuple[str, ...] = Field(description="each group that is higher or lower, in a sentence")
+
+
+class FairnessPrice(_Document):
+    epsilon: float = Field(description="sum of all questions, stored or not")
+    charged: float = Field(description="of that, charged for this report; the rest was stored")
+    delta: float = Field(description="sum of deltas; 0: every release has Laplace noise")
+    scopes: tuple[str, ...]
+    questions: int
+
+
+class FairnessReport(_Document):
+    """What `dpquery report fairness --format json` prints."""
+
+    schema_: Literal["dpquery.fairness-report/1"] = Field("dpquery.fairness-report/1", alias="schema")
+    at: str
+    dataset: str
+    policy_version: int
+    purpose: str
+    notice: str
+    analyst: str
+    warnings: tuple[str, ...]
+    findings: tuple[str, ...]
+    price: FairnessPrice
+    guarantee: str
+    not_protected: tuple[str, ...]
+    nominal: float = Field(description="chance that anything is called higher or lower although nothing differs")
+    intervals: int = Field(description="how many hold at once")
+    confidence: float = Field(description="of each interval of an outcome")
+    ratio_max: float = Field(description="the policy's fairness_ratio_max")
+    min_people: int | None
+    sizes: tuple[GroupSizes, ...]
+    outcomes: tuple[GroupOutcomes, ...]
+    method: tuple[str, ...]
+
+
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
@@ -1095,6 +1207,7 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "contact-report": ContactReport,
     "decision": DecisionDocument,
     "facts": FactsDocument,
+    "fairness-report": FairnessReport,
     "ledger-verification": LedgerVerificationDocument,
     "policy-diff": PolicyDiffDocument,
     "prices": PricesDocument,

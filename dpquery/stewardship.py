@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import date, datetime
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from dpquery.policy import Policy
     from dpquery.receipts.verify import Checked
     from dpquery.reports.contact_sections import ContactPressure
+    from dpquery.reports.fairness import Fairness
     from dpquery.reports.report import Report
+    from dpquery.session import Session
 
 
 def init(folder: str | Path, *, policy: str | Path, key_file: str | Path | None = None) -> Steward:
@@ -208,6 +211,17 @@ class Steward:
     @overload
     def report(
         self,
+        kind: Literal["fairness"],
+        *,
+        purpose: str | None = None,
+        epsilon: float | None = None,
+        bounding_loss: bool = False,
+        equal_error: bool = False,
+    ) -> Fairness: ...
+
+    @overload
+    def report(
+        self,
         kind: Literal["contact"],
         *,
         purpose: str | None = None,
@@ -216,25 +230,68 @@ class Steward:
         dry_run: bool = False,
     ) -> ContactPressure: ...
 
-    def report(
-        self, kind: str = "budget", *, coverage: float | None = None, **options: Any
-    ) -> Report | ContactPressure:
-        """The budget report: what is promised, what was spent by whom, how long it will last; the ledger is verified.
+    def report(self, kind: str = "budget", **options: Any) -> Report | Fairness | ContactPressure:
+        """A report: `budget_report`, `fairness_report` or `contact_report`, with that method's options.
 
-        `coverage`: epsilon at which the steward asks how many numbers have consented, as of now; without it the newest
-        such answer is shown. Or the contact report, which asks and pays: see `contact_report` for its options. A
-        notebook shows a report as a page; `to_html`, `to_json`, `to_csv` and `to_markdown` give its forms, and
+        A notebook shows it as a page; `to_html`, `to_json`, `to_csv` and `to_markdown` give its forms, and
         `to_registry_yaml` one of the budget report's.
         """
-        if kind == "contact" and coverage is None:
-            return self.contact_report(**options)
+        makers: dict[str, Callable[..., Report | Fairness | ContactPressure]]
+        makers = {"budget": self.budget_report, "fairness": self.fairness_report, "contact": self.contact_report}
+        make = makers.get(kind)
+        if make is None:
+            fix = ", or ".join(f'report("{each}")' for each in makers)
+            raise UsageError("DPQ-002", f"there is no report {str(kind)[:20]!r}", fix=fix)
+        known = list(signature(make).parameters)
+        for name in options:
+            if name not in known:
+                why = f"the {kind} report has no option {name[:20]!r}"
+                raise UsageError("DPQ-002", why, fix=f"its options are {', '.join(known)}")
+        return make(**options)
+
+    def fairness_report(
+        self,
+        *,
+        purpose: str | None = None,
+        epsilon: float | None = None,
+        bounding_loss: bool = False,
+        equal_error: bool = False,
+    ) -> Fairness:
+        """Whose answers are worse, and who is treated differently, between the policy's groups: priced questions.
+
+        `purpose` that it is asked for (the policy's if None); `epsilon` of all questions together (the policy's default
+        for each if None); `bounding_loss` buys what bounds leave out of each group; `equal_error` spends more on small
+        groups where that helps them. BudgetRefused, before anything is charged, unless all of it fits the budgets.
+        """
+        from dpquery.reports.fairness import ask_fairness
+        from dpquery.reports.fairness_asking import Wishes
+
+        wishes = Wishes(arguments.flag(bounding_loss, "bounding_loss"), arguments.flag(equal_error, "equal_error"))
+        with self.reporting_session(purpose) as session:
+            return ask_fairness(session, epsilon, wishes)
+
+    def reporting_session(self, purpose: str | None = None) -> Session:
+        """The steward's own session, in which reports are asked; for the policy's `report.purpose` if None is given.
+
+        NotAllowed if the policy has no analyst `steward`, or the purpose is not theirs.
+        """
+        from dpquery.reports.fairness import purpose_of
+
+        if purpose is not None:
+            purpose = arguments.text(purpose, "purpose", example='report("fairness", purpose="compliance")')
+        found = purpose_of(purpose, self.store.policy.report.purpose)
+        return connect(self.store.folder, analyst=STEWARD, purpose=found)
+
+    def budget_report(self, *, coverage: float | None = None) -> Report:
+        """What is promised, what was spent by whom, how long it will last; the ledger is verified.
+
+        `coverage`: epsilon at which the steward asks how many numbers have consented, as of now; without it the newest
+        such answer is shown.
+        """
         from dpquery.reports.budget_report import budget_report
         from dpquery.reports.coverage import consent_coverage
         from dpquery.reports.report import Report
 
-        if kind != "budget" or options:
-            why = "the budget report has no such option" if options else f"there is no report {str(kind)[:20]!r}"
-            raise UsageError("DPQ-002", why, fix='report("budget"), or report("contact", epsilon=1.0)')
         covered = consent_coverage(self.store, epsilon=coverage)
         policy, at = self.store.policy, utc_now()
         with open_ledger(self.store) as ledger:

@@ -306,6 +306,34 @@ def report_contact(
     )
 
 
+@report_app.command("fairness")
+def report_fairness(
+    folder: Folder,
+    *,
+    purpose: Annotated[str | None, typer.Option(help="purpose that it is asked for; else the policy's")] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="privacy loss of all its questions together; else the policy's default for each"),
+    ] = None,
+    bounding_loss: Annotated[
+        bool, typer.Option("--bounding-loss", help="buy the share that bounds leave out of each group too")
+    ] = False,
+    equal_error: Annotated[
+        bool, typer.Option("--equal-error", help="spend more on small groups, where that helps them")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="its questions and their price; spends nothing")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json, html or csv")] = "md",
+    out: Annotated[Path | None, typer.Option(help="write to this file, in place of an older one")] = None,
+) -> None:
+    """Report whose answers are worse, and who is treated differently, between the policy's groups. Spends."""
+    from dpquery.cli.report import show_fairness
+    from dpquery.reports.fairness_asking import Wishes
+    from dpquery.stewardship import steward
+
+    wishes = Wishes(bounding_loss, equal_error)
+    show_fairness(steward(folder), purpose=purpose, epsilon=epsilon, wishes=wishes, dry_run=dry_run, form=form, out=out)
+
+
 @policy_app.command("check")
 def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the policy file")]) -> None:
     """Check a policy file; faults are listed with line and cure."""

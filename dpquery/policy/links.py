@@ -9,7 +9,7 @@ from dpquery.policy.model import REGISTRY_COLUMNS, STEWARD, KeysFromTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dpquery.policy.model import Policy, Table
+    from dpquery.policy.model import Outcome, Policy, Table
 
 Fault = tuple[tuple[str | int, ...], str, str]
 """Where (path in the file), what is wrong, what to write."""
@@ -24,6 +24,7 @@ def broken_links(policy: Policy) -> list[Fault]:
         *_budgets(policy),
         *_limits(policy),
         *_calling(policy),
+        *_report(policy),
     ]
 
 
@@ -215,3 +216,85 @@ def _campaign(name: str, table: Table, column: str, place: tuple[str, ...]) -> I
     if declared is None or declared.keys is None or not declared.selectable:
         listed = ", ".join(each for each, one in table.columns.items() if one.keys is not None) or "none has"
         yield place, f"{column} is no column of {name} with declared keys", f"campaign = one of: {listed}"
+
+
+def _report(policy: Policy) -> Iterator[Fault]:
+    report = policy.report
+    if report.purpose is not None and report.purpose not in policy.purposes:
+        yield (
+            ("report", "purpose"),
+            f"the purpose {report.purpose} does not exist",
+            "name one of: " + ", ".join(policy.purposes),
+        )
+    for column in report.fairness_groups:
+        if table_of_group(policy, column) is None:
+            yield (
+                ("report", "fairness_groups"),
+                f"there is no column {column}",
+                'name columns as "subscribers.age_band"',
+            )
+    for name, outcome in report.outcomes.items():
+        yield from _outcome(policy, name, outcome)
+
+
+def table_of_group(policy: Policy, column: str) -> str | None:
+    """The table that a group column is of: the named one, else the first protected table that has it."""
+    table, dot, name = column.rpartition(".")
+    if dot:
+        return table if table in policy.tables and name in columns_of(policy, policy.tables[table]) else None
+    protected = (each for each, declared in policy.tables.items() if not declared.public and declared.registry is None)
+    return next((each for each in protected if name in columns_of(policy, policy.tables[each])), None)
+
+
+def columns_of(policy: Policy, table: Table) -> set[str]:
+    """Columns that keys may name."""
+    own = {*table.columns, *table.derived_names} | ({table.time.column} if table.time else set())
+    return own | _legs_columns(policy, table) if table.legs_of is not None else own
+
+
+def parties_of(table: Table) -> tuple[str, ...]:
+    """Columns that hold numbers."""
+    return ("owner",) if table.legs_of is not None else table.party_names
+
+
+def _outcome(policy: Policy, name: str, outcome: Outcome) -> Iterator[Fault]:
+    place = ("report", "outcomes", name)
+    table = policy.tables.get(outcome.table)
+    if table is None or table.public:
+        protected = ", ".join(each for each, declared in policy.tables.items() if not declared.public)
+        yield (*place, "table"), f"{outcome.table} is no table with numbers", f"name one of: {protected}"
+        return
+    parties = parties_of(table)
+    if outcome.number not in {None, *parties} or (outcome.number is None and len(parties) > 1):
+        yield (
+            (*place, "number"),
+            f"which party of {outcome.table} is compared is not said",
+            f"number = one of: {', '.join(parties)}",
+        )
+    if outcome.mean is not None:
+        declared = table.columns.get(outcome.mean)
+        low = None if declared is None or declared.bounds is None else declared.bounds[0]
+        if declared is None or declared.type not in {"integer", "decimal"}:
+            yield (*place, "mean"), f"{outcome.mean} is no column of numbers in {outcome.table}", 'mean = "wait_s"'
+        elif outcome.bounds is None and (low is None or low < 0.0):
+            yield (*place, "bounds"), f"{outcome.mean} has no bounds from 0 up", "bounds = [0, 300]"
+    for column in outcome.groups or ():
+        if not _joins(policy, outcome.table, column):
+            yield (
+                (*place, "groups"),
+                f"{column} is neither a column of {outcome.table} nor of a table with one row per number",
+                'name columns as "callee_region" or "subscribers.age_band"',
+            )
+    if outcome.groups is None and not any(
+        _joins(policy, outcome.table, each) for each in policy.report.fairness_groups
+    ):
+        yield (*place, "groups"), "none of fairness_groups is a group of these numbers", 'groups = ["callee_region"]'
+
+
+def _joins(policy: Policy, table: str, column: str) -> bool:
+    """Whether a group column is of the table's rows, or of a table with one number per row that can be joined."""
+    owner, dot, name = column.rpartition(".")
+    if not dot or owner == table:
+        return name in columns_of(policy, policy.tables[table])
+    people = policy.tables.get(owner)
+    return people is not None and not people.public and people.owners == 1 and name in people.columns

@@ -469,6 +469,40 @@ class Calling(_Section):
     )
 
 
+class Outcome(_Section):
+    """What may come out differently for some groups: one value per number, so that nobody weighs more than another."""
+
+    table: Name = Field(description="the table whose rows are looked at")
+    where: Line | None = Field(None, description="condition on its rows, as in WHERE; all rows if left out")
+    rate: Line | None = Field(None, description="condition: the share of a number's rows that meet it")
+    mean: Name | None = Field(
+        None, description="column: the mean over a number's rows; without rate and mean: how many rows it has, if any"
+    )
+    number: Name | None = Field(
+        None, description="the party whose groups are compared, such as callee; needed where rows have two"
+    )
+    groups: tuple[str, ...] | None = Field(None, description="columns whose groups are compared, if not the report's")
+    bounds: tuple[float, float] | None = Field(
+        None, description="a number's value is clamped to [low, high]; not for a rate, the column's if it has any"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rate is not None and self.mean is not None:
+            raise fault("an outcome is a rate or a mean, or else a number of rows", "remove rate or mean")
+        if self.rate is not None and self.bounds is not None:
+            raise fault("a rate lies between 0 and 1", "remove bounds")
+        if self.rate is None and self.mean is None and self.bounds is None:
+            raise fault(
+                "without rate or mean an outcome is the number of rows, and lacks its bounds", "bounds = [0, 10]"
+            )
+        if self.bounds is not None and not 0.0 <= self.bounds[0] < self.bounds[1] <= BOUND_MAX:
+            raise fault(
+                "bounds are two numbers from 0 up, the lower first, so that ratios mean something", "bounds = [0, 300]"
+            )
+        return self
+
+
 class Report(_Section):
     curator: Line | None = Field(None, description="who answers for the data; printed in reports, like the next four")
     contact: Line | None = Field(None, description="where people can ask: a mail address, a page, a telephone number")
@@ -481,6 +515,10 @@ class Report(_Section):
         None, description="ISO country whose rules for calls the contact report checks; default: region, if it is one"
     )
     calling: Calling | None = Field(None, description="how the rows tell what the contact report is about")
+    purpose: Name | None = Field(None, description="purpose that the steward asks the reports' questions for")
+    outcomes: dict[Name, Outcome] = Field(
+        default_factory=dict, description="what the fairness report compares between groups"
+    )
 
 
 class LedgerPlaces(_Section):

@@ -473,5 +473,14 @@ RULES: dict[str, Rule] = {
     "report.jurisdiction": neutral("the contact report checks the rules of {after}, not of {before}"),
     "report.calling": neutral("the contact report reads calls as {after}, not as {before}"),
     "report.calling.*": neutral("the contact report takes {after} as {0}, not {before}"),
+    "report.purpose": neutral("the steward's reports ask for the purpose {after}, not {before}"),
+    "report.outcomes.*": neutral("the fairness report's outcome {0} changes from {before} to {after}"),
+    "report.outcomes.*.table": neutral("the outcome {0} is of {after}, not {before}"),
+    "report.outcomes.*.where": neutral("the outcome {0} is of rows with {after}, not {before}"),
+    "report.outcomes.*.rate": neutral("the outcome {0} is the share with {after}, not {before}"),
+    "report.outcomes.*.mean": neutral("the outcome {0} is the mean of {after}, not {before}"),
+    "report.outcomes.*.number": neutral("the outcome {0} is of the {after}, not the {before}"),
+    "report.outcomes.*.groups": neutral("the outcome {0} is compared between {after}, not {before}"),
+    "report.outcomes.*.bounds": neutral("values of the outcome {0} are clamped to {after}, not {before}"),
 }
 """For each field of a policy, by its place; `*` stands for a name."""

@@ -27,6 +27,14 @@ BUDGETS = """[budgets]
 purposes = { network_planning = { epsilon = 20.0 } }
 groups = { team = { epsilon = 20.0, delta = 1e-6, ceiling = 25.0 } }
 """
+REPORT = """
+[report.outcomes.contact]
+table = "calls"
+rate = "answered"
+[report.outcomes.talk]
+table = "calls"
+mean = "talk_s"
+"""
 RICH = tomllib.loads(
     POLICY.replace('public_kinds = ["short_code"]', 'public_kinds = ["short_code"]\ncountries = ["GB"]')
     .replace("owners = 2\n", 'owners = 2\nthird_party = "third"\nretention_days = 90\n', 1)
@@ -35,6 +43,7 @@ RICH = tomllib.loads(
     .replace("[analysts.ana]", SECOND + "[analysts.ana]")
     .replace("[budgets]", BUDGETS)
     .replace("epsilon_max = 2.0", "epsilon_max = 2.0\nmin_people = 9")
+    + REPORT
 )
 """A policy that has something in nearly every field."""
 
@@ -112,6 +121,7 @@ NEW_ENTRIES = (
     "budgets.groups",
     "budgets.analysts",
     "budgets.purposes",
+    "report.outcomes",
 )
 
 
