@@ -35,6 +35,7 @@ rate = "answered"
 table = "calls"
 mean = "talk_s"
 """
+CALLING = "[report.calling]\ntable = \"calls\"\noutbound = \"direction = 'outbound'\"\ncampaign = \"cell_id\"\n"
 RICH = tomllib.loads(
     POLICY.replace('public_kinds = ["short_code"]', 'public_kinds = ["short_code"]\ncountries = ["GB"]')
     .replace("owners = 2\n", 'owners = 2\nthird_party = "third"\nretention_days = 90\n', 1)
@@ -44,6 +45,7 @@ RICH = tomllib.loads(
     .replace("[budgets]", BUDGETS)
     .replace("epsilon_max = 2.0", "epsilon_max = 2.0\nmin_people = 9")
     + REPORT
+    + CALLING
 )
 """A policy that has something in nearly every field."""
 
