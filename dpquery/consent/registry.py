@@ -195,5 +195,6 @@ def _commit(place: Path, registry: Registry) -> None:
 def _remove_unnamed(place: Path, registry: Registry) -> None:
     named = {each.name for each in registry.segments}
     leftovers: Sequence[Path] = [file for file in place.glob("statements-*.parquet") if file.name not in named]
-    for file in leftovers:
+    drafts = place.glob(f".{REGISTRY_FILE}.*.part")
+    for file in (*leftovers, *drafts):
         file.unlink(missing_ok=True)

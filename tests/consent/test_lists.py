@@ -347,6 +347,18 @@ def test_a_list_that_is_stopped_leaves_nothing_in_quarantine(steward: Steward) -
     assert list(steward.store.quarantine.iterdir()) == []
 
 
+def test_the_drafts_of_a_killed_writer_go(steward: Steward) -> None:
+    take(steward, f"{ANNA}\nhello\n")
+    drafts = [
+        steward.store.folder / registry_files.FOLDER / f".{registry_files.REGISTRY_FILE}.1.part",
+        steward.store.quarantine / ".consent-1.part",
+    ]
+    for draft in drafts:
+        draft.write_text("x")
+    take(steward, f"{BERT}\n")
+    assert not any(draft.exists() for draft in drafts)
+
+
 def test_nobody_else_writes_meanwhile(steward: Steward) -> None:
     with exclusive(steward.store.folder), pytest.raises(StoreError, match="DPQ-506"):
         take(steward, f"{ANNA}\n")
