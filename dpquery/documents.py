@@ -1192,6 +1192,191 @@ class FairnessReport(_Document):
     method: tuple[str, ...]
 
 
+class StricterLaw(_Document):
+    country: str = Field(description="ISO country, or EU")
+    place: str
+    since: str
+    source: str
+
+
+class DataColumn(_Document):
+    name: str
+    text: str = Field(description="what it is, in the policy's words where it has any")
+    kind: Literal["number", "declared", "time", "derived"] = Field(
+        description="number: kept as a pseudonym only; derived: made of the numbers and the time when rows are stored"
+    )
+    type: str
+    sensitive: bool
+    selectable: bool = Field(description="whether answers can be listed by it")
+    further: dict[str, Any] = Field(description="further fields of the policy about it")
+
+
+class DataTable(_Document):
+    """A table of rows that people own, or a view of one."""
+
+    name: str
+    text: str
+    kind: Literal["rows", "halves of rows", "consents", "opt-outs"]
+    of: str | None = Field(description="the table that it is a view of")
+    people: tuple[str, ...] = Field(description="whose numbers are on a row")
+    columns: tuple[DataColumn, ...]
+    grain: str | None = Field(description="finest time that is kept")
+    period: tuple[str, str] | None
+    retention_days: int | None
+
+
+class NoticePurpose(_Document):
+    name: str
+    text: str
+    notice: str = Field(description="version of the notice for this purpose")
+    regime: Literal["opt-in", "opt-out", "duty"]
+    silence: str = Field(description="what it means that somebody has said nothing")
+    laws: tuple[StricterLaw, ...] = Field(description="laws in force for which silence is no")
+    secondary: bool
+    tables: tuple[str, ...] = Field(description="tables of people's rows that it may read")
+    sensitive: tuple[str, ...] = Field(description="sensitive columns that it may use")
+    analysts: int = Field(description="how many people may ask for it")
+
+
+class Odds(_Document):
+    """How often somebody is right at most who guesses, at even odds before, whether a number is in the data."""
+
+    epsilon: float | None = Field(description="null: nothing bounds it")
+    delta: float
+    right_guesses: int = Field(description="of 100; 100 is no limit")
+
+
+class SeveralOdds(Odds):
+    count: int = Field(description="of blocks, or of numbers")
+
+
+class NoticeOdds(_Document):
+    one_answer: Odds = Field(description="as the policy stands")
+    ever: tuple[SeveralOdds, ...] = Field(
+        description="from everything that may ever be released about so many blocks, whatever the steward decides"
+    )
+    numbers: tuple[SeveralOdds, ...] = Field(description="about one block, of a person with so many numbers")
+    blocks: tuple[str, ...] = Field(description="what budgets are held for: months of the policy, and all, the rest")
+    sentence: str
+    further: tuple[str, ...]
+
+
+class OptingOut(_Document):
+    how: Stated
+    effects: tuple[str, ...]
+    not_undone: tuple[str, ...]
+
+
+class RegistryBasic(_Document):
+    name: str
+    data_curators: tuple[str, ...] | None
+    intended_use: str | None
+    data_product_type: Literal["SQL queries"] = "SQL queries"
+    data_product_region: str | None
+    data_product_sector: str | None
+    description: str
+
+
+class RegistryVariant(_Document):
+    variant_name: Literal["Pure DP", "Approximate DP"]
+    unprotected_quantities: tuple[str, ...]
+
+
+class RegistryParameters(_Document):
+    epsilon: float | None
+    delta: float
+
+
+class RegistryLoss(_Document):
+    privacy_unit: str
+    privacy_unit_details: str
+    privacy_parameters: RegistryParameters
+    privacy_parameters_details: str
+
+
+class RegistryModel(_Document):
+    model_name: Literal["Central"] = "Central"
+    release_type: Literal["Many releases"] = "Many releases"
+    access_type: Literal["Interactive"] = "Interactive"
+
+
+class RegistryDeployment(_Document):
+    """The promise under the names of the OpenDP deployments registry."""
+
+    basic: RegistryBasic
+    dp_variant: RegistryVariant
+    privacy_loss: RegistryLoss
+    deployment_model: RegistryModel
+
+
+class TransparencyDocument(_Document):
+    """What `dpquery notice --format json` prints: for `/.well-known/dp-transparency.json`."""
+
+    schema_: Literal["dpquery.transparency/1"] = Field("dpquery.transparency/1", alias="schema")
+    at: str
+    policy_version: int
+    ledger_head: str = Field(description="of the verified ledger whose ceilings the odds are of")
+    notices: dict[str, tuple[str, ...]] = Field(description="each version of the notice, and its purposes")
+    deployment: RegistryDeployment
+    purposes: tuple[NoticePurpose, ...]
+    counted: tuple[DataTable, ...]
+    never: tuple[str, ...]
+    odds: NoticeOdds
+    opting_out: OptingOut
+    not_protected: tuple[str, ...]
+    how_it_works: tuple[str, ...]
+    first_release: Stated
+    contact: Stated
+    complaints: Stated
+    transfers: Stated
+
+
+class Recipient(_Document):
+    analyst: str
+    group: str | None
+    os_user: str | None
+    steward: bool
+
+
+class RegisterPurpose(NoticePurpose):
+    kind: str | None = Field(description="what laws call it")
+    all_tables: bool = Field(description="whether it may read tables of later versions too")
+    recipients: tuple[Recipient, ...]
+    further: dict[str, Any] = Field(description="further fields of the policy about it")
+
+
+class RegisterTable(DataTable):
+    purposes: tuple[str, ...] = Field(description="purposes that may read it")
+    block: Literal["month", "none"] = Field(description="what one budget holds for")
+    further: dict[str, Any] = Field(description="further fields of the policy about it")
+
+
+class RegisterDocument(_Document):
+    """What `dpquery notice --register --format json` prints: a record of processing, after Article 30 GDPR."""
+
+    schema_: Literal["dpquery.register/1"] = Field("dpquery.register/1", alias="schema")
+    at: str
+    dataset: str
+    policy_version: int
+    ledger_head: str
+    controller: Stated
+    contact: Stated
+    sector: Stated
+    region: Stated
+    intended_use: Stated
+    complaints: Stated
+    transfers: Stated
+    opt_out: Stated
+    notices: dict[str, tuple[str, ...]]
+    purposes: tuple[RegisterPurpose, ...]
+    tables: tuple[RegisterTable, ...]
+    public_tables: tuple[str, ...] = Field(description="tables without anybody's data")
+    numbers: dict[str, Any] = Field(description="how numbers are read, and which belong to nobody")
+    limits: dict[str, Any] = Field(description="of one answer")
+    odds: NoticeOdds
+    security: tuple[str, ...]
+
+
 DOCUMENTS: dict[str, type[_Document]] = {
     "release": ReleaseDocument,
     "derived": DerivedDocument,
@@ -1213,7 +1398,9 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "prices": PricesDocument,
     "receipt": ReceiptDocument,
     "refusal": RefusalDocument,
+    "register": RegisterDocument,
     "simulation": SimulationDocument,
     "tables": TablesDocument,
+    "transparency": TransparencyDocument,
 }
 """Each document with the name of its shipped JSON Schema, `schemas/<name>.schema.json`."""

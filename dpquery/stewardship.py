@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dpquery.consent.door import ConsentDoor
-    from dpquery.documents import BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
+    from dpquery.documents import Bound, BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
     from dpquery.receipts.verify import Checked
     from dpquery.reports.contact_sections import ContactPressure
     from dpquery.reports.fairness import Fairness
+    from dpquery.reports.notices.written import Notice, Register
     from dpquery.reports.report import Report
     from dpquery.session import Session
 
@@ -327,6 +328,38 @@ class Steward:
                 session, at=utc_now(), epsilon=epsilon, until=until, dry_run=arguments.flag(dry_run, "dry_run")
             )
         return ContactPressure(document)
+
+    def notice(self) -> Notice:
+        """The page for subscribers: what is counted, what never, odds, how to opt out; the ledger is verified.
+
+        A notebook shows it as a page; `to_html`, `to_markdown`, `to_json` give its forms. No row is read.
+        """
+        from dpquery.reports.notices.notice import transparency
+        from dpquery.reports.notices.written import Notice
+
+        promised, head, first_release = self._promised()
+        return Notice(transparency(self.store.policy, promised, at=utc_now(), head=head, first_release=first_release))
+
+    def register(self) -> Register:
+        """The register of processing (Article 30 GDPR), from the policy that is enforced; the ledger is verified.
+
+        A notebook shows it as a page; `to_html`, `to_markdown`, `to_csv`, `to_json` give its forms. No row is read.
+        """
+        from dpquery.reports.notices.register import register
+        from dpquery.reports.notices.written import Register
+
+        promised, head, _ = self._promised()
+        return Register(register(self.store.policy, promised, at=utc_now(), head=head))
+
+    def _promised(self) -> tuple[Bound, str, str | None]:
+        """What may ever be released about one block, the head of the verified ledger, and when the first answer was."""
+        from dpquery.reports.notices.odds import promised_in_one_block
+
+        self.store.reload()
+        with open_ledger(self.store) as ledger:
+            verification, usage = read_usage(ledger)
+            promised = promised_in_one_block(self.store.policy, ledger.caps())
+            return promised, verification.head, usage.first_release
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""

@@ -334,6 +334,23 @@ def report_fairness(
     show_fairness(steward(folder), purpose=purpose, epsilon=epsilon, wishes=wishes, dry_run=dry_run, form=form, out=out)
 
 
+@app.command()
+def notice(
+    folder: Folder,
+    *,
+    register: Annotated[bool, typer.Option("--register", help="the register of processing instead")] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="md, html or json; of a register also csv")
+    ] = "md",
+    out: Annotated[Path | None, typer.Option(help="write to this file, in place of an older one")] = None,
+) -> None:
+    """Write the page for subscribers, or the register of processing, from the policy that is enforced."""
+    from dpquery.cli.notice import show_notice
+    from dpquery.stewardship import steward
+
+    show_notice(steward(folder), register=register, form=form, out=out)
+
+
 @policy_app.command("check")
 def policy_check(file: Annotated[Path, typer.Argument(metavar="FILE", help="the policy file")]) -> None:
     """Check a policy file; faults are listed with line and cure."""

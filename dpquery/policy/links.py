@@ -25,6 +25,7 @@ def broken_links(policy: Policy) -> list[Fault]:
         *_limits(policy),
         *_calling(policy),
         *_report(policy),
+        *_words(policy),
     ]
 
 
@@ -298,3 +299,24 @@ def _joins(policy: Policy, table: str, column: str) -> bool:
         return name in columns_of(policy, policy.tables[table])
     people = policy.tables.get(owner)
     return people is not None and not people.public and people.owners == 1 and name in people.columns
+
+
+def _words(policy: Policy) -> Iterator[Fault]:
+    """Words are for what there is."""
+    for name in policy.report.words:
+        table_name, _, column = name.partition(".")
+        table = policy.tables.get(table_name)
+        if table is None or (column and column not in _named(policy, table)):
+            yield (
+                ("report", "words"),
+                f"there is no table or column {name[:64]}",
+                'name a table as calls = "...", a column as "calls.talk_s" = "..."',
+            )
+
+
+def _named(policy: Policy, table: Table) -> set[str]:
+    """Every column that a table has a name for."""
+    if table.legs_of is not None:
+        return _legs_columns(policy, table)
+    time = {table.time.column} if table.time is not None else set()
+    return {*table.party_names, *table.columns, *table.derived_names, *time}

@@ -519,6 +519,17 @@ class Report(_Section):
     outcomes: dict[Name, Outcome] = Field(
         default_factory=dict, description="what the fairness report compares between groups"
     )
+    opt_out: Line | None = Field(None, description="how people can say no, or take a yes back; on the notice")
+    complaints: Line | None = Field(
+        None, description="the authority that people can complain to; on the notice and in the register"
+    )
+    transfers: Line | None = Field(
+        None, description="whether anything goes to other countries, and how it is guarded there; as complaints"
+    )
+    words: dict[str, Line] = Field(
+        default_factory=dict,
+        description='plain words for tables and columns, on the notice: calls = "...", "calls.talk_s" = "..."',
+    )
 
 
 class LedgerPlaces(_Section):

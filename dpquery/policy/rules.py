@@ -482,5 +482,19 @@ RULES: dict[str, Rule] = {
     "report.outcomes.*.number": neutral("the outcome {0} is of the {after}, not the {before}"),
     "report.outcomes.*.groups": neutral("the outcome {0} is compared between {after}, not {before}"),
     "report.outcomes.*.bounds": neutral("values of the outcome {0} are clamped to {after}, not {before}"),
+    "report.opt_out": presence(
+        "the notice says how to opt out: {after}",
+        "the notice does not say any more how to opt out; it was: {before}",
+        "the notice gives {after} as the way to opt out, not {before}",
+        more="strengthens",
+    ),
+    "report.complaints": presence(
+        "the notice says where to complain: {after}",
+        "the notice does not say any more where to complain; it was: {before}",
+        "the notice gives {after} as the place to complain, not {before}",
+        more="strengthens",
+    ),
+    "report.transfers": neutral("what notice and register say of other countries is {after}, not {before}"),
+    "report.words.*": neutral("the notice calls {0} {after}, not {before}"),
 }
 """For each field of a policy, by its place; `*` stands for a name."""

@@ -27,8 +27,8 @@ def markdown(title: str, lead: str, sections: tuple[Section, ...]) -> str:
 
 def _part(part: Part) -> Iterator[str]:
     match part:
-        case Text(text, promise):
-            yield ("> " if promise else "") + _safe(text)
+        case Text(text, promise, heading):
+            yield ("> " if promise else "### " if heading else "") + _safe(text)
         case Items(items):
             yield from (f"* {_safe(item)}" for item in items)
         case Facts(facts):

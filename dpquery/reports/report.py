@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Literal, get_args
 
 from dpquery.reports.sections import sections
@@ -62,9 +61,10 @@ class Report:
         return made[form]()
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own, so that its style stays there."""
-        frame = 'style="width: 100%; height: 40rem; border: 1px solid rgba(128, 128, 128, .4)"'
-        return f'<iframe title="{escape(self._title)}" sandbox="" {frame} srcdoc="{escape(self.to_html())}"></iframe>'
+        """The page in a frame of its own."""
+        from dpquery.reports.page import framed
+
+        return framed(self._title, self.to_html())
 
     def __repr__(self) -> str:
         return f"<Report on the budgets of {self.document.identity.dataset}, {self.document.at}>"

@@ -41,10 +41,11 @@ _BIDI_CONTROLS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FS
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph; a promise stands out."""
+    """A paragraph; a promise stands out, and a heading is of what follows it in a section."""
 
     text: str
     promise: bool = False
+    heading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

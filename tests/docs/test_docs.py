@@ -39,6 +39,7 @@ EXAMPLES = {
     "tutorial.md",
     "python.md",
     "bounds.md",
+    "notice.md",
     "tools.md",
     "cli.md",
     "stewards.md",

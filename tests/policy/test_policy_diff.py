@@ -35,7 +35,7 @@ rate = "answered"
 table = "calls"
 mean = "talk_s"
 """
-CALLING = "[report.calling]\ntable = \"calls\"\noutbound = \"direction = 'outbound'\"\ncampaign = \"cell_id\"\n"
+CALLING = '[report.calling]\ntable = "calls"\noutbound = "direction = \'outbound\'"\ncampaign = "cell_id"\n'
 RICH = tomllib.loads(
     POLICY.replace('public_kinds = ["short_code"]', 'public_kinds = ["short_code"]\ncountries = ["GB"]')
     .replace("owners = 2\n", 'owners = 2\nthird_party = "third"\nretention_days = 90\n', 1)
@@ -124,6 +124,7 @@ NEW_ENTRIES = (
     "budgets.analysts",
     "budgets.purposes",
     "report.outcomes",
+    "report.words",
 )
 
 

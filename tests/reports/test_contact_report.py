@@ -601,5 +601,5 @@ def test_the_command_fails_where_a_verdict_is_met(
             show_contact(door, **{**asked, **wrong}, fail_on=None)
     with pytest.raises(UsageError, match="no verdict"):
         show_contact(door, **asked, fail_on="under")
-    with pytest.raises(UsageError, match="no such option"):
+    with pytest.raises(UsageError, match="has no option"):
         door.report("budget", epsilon=1.0)  # type: ignore[call-overload]
