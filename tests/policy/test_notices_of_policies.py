@@ -145,7 +145,14 @@ def test_whatever_bears_on_people_shows_and_nothing_else_does() -> None:
     assert hidden == set()
     assert shown == set()
     assert len(met) > 60
-    assert SILENT - met <= {"schema", "budgets.analysts.*"}  # no single change of these makes a sound policy
+    # No single change of these makes a sound policy.
+    assert SILENT - met <= {
+        "schema",
+        "budgets.analysts.*",
+        "report.outcomes.*.table",
+        "report.outcomes.*.mean",
+        "report.purpose",
+    }
 
 
 def _is_silent(place: tuple[str, ...], new: Policy) -> bool:

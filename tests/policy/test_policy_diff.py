@@ -31,9 +31,13 @@ REPORT = """
 [report.outcomes.contact]
 table = "calls"
 rate = "answered"
+number = "callee"
+groups = ["callee_region"]
 [report.outcomes.talk]
 table = "calls"
 mean = "talk_s"
+number = "caller"
+groups = ["caller_region"]
 """
 CALLING = '[report.calling]\ntable = "calls"\noutbound = "direction = \'outbound\'"\ncampaign = "cell_id"\n'
 RICH = tomllib.loads(

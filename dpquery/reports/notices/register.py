@@ -117,4 +117,8 @@ def _security(policy: Policy) -> tuple[str, ...]:
             f"{', '.join(users) or 'nobody'}. The steward asks with a key."
         ),
         f"Stored answers grow old with consents: {policy.consent.tick}.",
+        (
+            f"What somebody said is kept, as evidence, for {policy.consent.retention_days} days after it bears on nothing "
+            "any more."
+        ),
     )
