@@ -118,7 +118,7 @@ def _security(policy: Policy) -> tuple[str, ...]:
         ),
         f"Stored answers grow old with consents: {policy.consent.tick}.",
         (
-            f"What somebody said is kept, as evidence, for {policy.consent.retention_days} days after it bears on nothing "
-            "any more."
+            f"What somebody said is kept, as evidence, for {policy.consent.retention_days} days after it bears on "
+            "nothing any more."
         ),
     )
