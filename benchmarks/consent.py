@@ -40,7 +40,7 @@ RUNS = 5
 
 def plan_of(sql: str, store: Store) -> PrivacyPlan:
     catalog = catalog_of(store)
-    bounded = bound(resolve(sql, catalog, sensitive_allowed=frozenset()), catalog)
+    bounded = bound(resolve(sql, catalog), catalog)
     return calibrate(bounded, NANO, delta_release=1e-6, gaussian_allowed=True, rho_within=rho_within)[0]
 
 

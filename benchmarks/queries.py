@@ -28,6 +28,7 @@ from dpquery.engines.stored import stored_rows
 from dpquery.measuring import with_noise
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
+from dpquery.plan.permission import Permission
 from dpquery.plan.query import shown
 from dpquery.postprocessing.answer import answer
 from dpquery.privacy.bound import bound
@@ -54,11 +55,10 @@ SELECT callee, 'callee', callee_region, callee_type, * FROM calls WHERE callee >
 
 def plan_of(query: DemoQuery, store: Store, catalog: Catalog, epsilon: float = EPSILON) -> PrivacyPlan:
     """The plan the demo's analyst gets for `query`."""
-    allowed = frozenset(store.policy.purposes["network_planning"].sensitive)
     logical = resolve(
         query.sql,
         catalog,
-        sensitive_allowed=allowed,
+        permission=Permission.of(store.policy, "network_planning"),
         parameters=parameters(query.params),
     )
     limits = store.policy.limits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dpquery.numbers.number import LINE_TYPES
 from dpquery.numbers.places import country_domain, region_domain
 from dpquery.numbers.scheme import scheme_of
+from dpquery.numbers.services import line_types, told_as
 from dpquery.plan.catalog import Catalog, NumberingPlan
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def numbering_plan(policy: Policy) -> NumberingPlan:
     return NumberingPlan(
         regions=region_domain(scheme, policy.numbers.default_region),
         countries=country_domain(scheme),
-        line_types=LINE_TYPES,
+        line_types=line_types(policy.numbers),
+        told_as=told_as(policy.numbers),
     )
 
 

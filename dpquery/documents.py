@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Named = Annotated[str, Field(pattern=r"\S")]
+"""What no release is without: what for it was asked, and which notice people saw."""
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -145,8 +148,8 @@ class ReceiptDocument(_Document):
     ledger: str = Field(description="the random name that the ledger has from its first entry on")
     steward: str = Field(description="public key that signs the ledger's caps, Ed25519, hexadecimal")
     analyst: str
-    purpose: str
-    notice: str
+    purpose: Named
+    notice: Named
     question: str
     canonical: str
     data_version: int
@@ -183,8 +186,8 @@ class ReleaseDocument(_Document):
     cost: Cost
     left: Left | None
     guarantee: Guarantee
-    purpose: str
-    notice: str
+    purpose: Named
+    notice: Named
     ledger: LedgerEntry | None
     versions: dict[str, str]
     warnings: tuple[str, ...]
@@ -213,8 +216,8 @@ class DerivedDocument(_Document):
     interval: Interval
     cost: Cost = Field(description="what the releases have cost together; deriving adds nothing")
     guarantee: Guarantee
-    purpose: str
-    notice: str
+    purpose: Named
+    notice: Named
     ledger: tuple[LedgerEntry, ...]
     versions: dict[str, str]
     warnings: tuple[str, ...]
@@ -246,8 +249,8 @@ class BoundingLossDocument(_Document):
     cost: Cost
     left: Left | None
     guarantee: Guarantee
-    purpose: str
-    notice: str
+    purpose: Named
+    notice: Named
     ledger: LedgerEntry
     versions: dict[str, str]
     warnings: tuple[str, ...]
@@ -531,6 +534,9 @@ class TableColumn(_Document):
     bounds: tuple[float, float] | None
     unit: str | None
     sensitive: bool
+    place: Literal["cell", "district", "region", "country"] | None = Field(
+        description="how finely it tells a place; the policy says which may stand beside a sensitive column"
+    )
 
 
 class TableEntry(_Document):

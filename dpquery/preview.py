@@ -158,7 +158,7 @@ def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] =
         session.store.policy.purposes[session.purpose].notice,
         repeat=repeat,
         stored=None if older is None else stored_text(older),
-        warnings=(*caveats(plan, query.table), *map(str, query.chosen)),
+        warnings=(*caveats(plan, query.table), *session.permission.said(query.logical), *map(str, query.chosen)),
         confidence=query.terms.confidence,
         chosen=query.chosen,
         first=first,

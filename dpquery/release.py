@@ -57,6 +57,9 @@ class Release(Shown):
     chosen: tuple[ChosenBounds, ...] = ()
     """Value bounds that were chosen for it, each with the release that did so."""
 
+    def __post_init__(self) -> None:
+        ensure(bool(self.purpose.strip() and self.notice.strip()), "a release says for what, and under which notice")
+
     @property
     def bounding(self) -> str:
         """How much one number may add, in words."""

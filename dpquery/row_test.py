@@ -8,6 +8,7 @@ import numpy as np
 
 from dpquery.engines.render import condition
 from dpquery.errors import PolicyError, QueryRefused
+from dpquery.numbers.services import told_as
 from dpquery.plan.catalog import Catalog, NumberingPlan
 from dpquery.plan.expressions import Comparison, Expression, InList, Value, children
 from dpquery.sql.row_tests import resolve_row_test
@@ -95,4 +96,4 @@ def _uncertain(expression: Expression) -> bool:
 
 def _catalog(policy: Policy) -> Catalog:
     """Names and types alone matter to a row test, so no numbering plan is read."""
-    return Catalog.build(policy, NumberingPlan((), (), ()), {})
+    return Catalog.build(policy, NumberingPlan((), (), (), told_as(policy.numbers)), {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, assert_never
 
 from dpquery import arguments
 from dpquery.asking import pricing, statements
-from dpquery.asking.access import check_analyst, check_purpose, check_steward, check_table
+from dpquery.asking.access import check_analyst, check_purpose, check_steward
 from dpquery.asking.query import Query
 from dpquery.asking.terms import Settings, Terms
 from dpquery.budget import budget_document
@@ -15,7 +15,7 @@ from dpquery.catalog import catalog_of
 from dpquery.errors import DpqueryError, QueryRefused, StoreError, UsageError
 from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import Scope
-from dpquery.plan.relations import tables_of
+from dpquery.plan.permission import Permission
 from dpquery.policy.model import STEWARD
 from dpquery.privacy.bound import bound
 from dpquery.sql.builder import TableRequest
@@ -168,10 +168,7 @@ class Session:
 
         They are all there can be, and no row is read to find them. QueryRefused for what cannot be a key.
         """
-        found = key_values(text, self.catalog, sensitive_allowed=self._sensitive(), parameters=parameters(params or {}))
-        for table in () if found is None else found.tables:
-            check_table(self.store.policy, self.purpose, table)
-        return found
+        return key_values(text, self.catalog, permission=self.permission, parameters=parameters(params or {}))
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""
@@ -179,8 +176,8 @@ class Session:
         return TableRequest(name, lambda text, bounds: self.query_of(read_request(text), bounds))
 
     def tables(self) -> TablesDocument:
-        """Tables and columns that this store's policy names."""
-        return tables_document(self.catalog)
+        """Tables and columns that the purpose may use."""
+        return tables_document(self.catalog, self.permission)
 
     def budget(self) -> dict[str, Any]:
         """What this analyst has spent and has left, per block."""
@@ -205,13 +202,11 @@ class Session:
         logical = resolve(
             request,
             self.catalog,
-            sensitive_allowed=self._sensitive(),
+            permission=self.permission,
             requested_bounds=bounds,
             parameters=values or {},
         )
         terms = self._terms(request)
-        for table in dict.fromkeys((logical.table, *tables_of(logical.relation))):
-            check_table(self.store.policy, self.purpose, table)
         bound(logical, self.catalog)  # refuses what no epsilon could answer
         # As the session is now: the query was checked for this purpose, whatever SET says later.
         return Query(replace(self), logical, terms, values or {})
@@ -242,6 +237,7 @@ class Session:
         laplace = options.group_selection_strategy == LAPLACE_THRESHOLD
         return Terms(options.epsilon, options.target_error, options.delta, confidence, self.settings, laplace)
 
-    def _sensitive(self) -> frozenset[str]:
-        """The sensitive columns that the purpose may use."""
-        return frozenset(self.store.policy.purposes[self.purpose].sensitive)
+    @property
+    def permission(self) -> Permission:
+        """What the purpose may use."""
+        return Permission.of(self.store.policy, self.purpose)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIMITS = (
     "losses stay as they were: another policy may price a query otherwise, and analysts would have asked otherwise",
     "only budgets, epsilon_max, min_people, analysts, groups, purposes, tables and blocks are looked at",
+    "which columns, rows and further tables a query read is not in its entry",
 )
 """What a simulation cannot know."""
 

@@ -19,6 +19,7 @@ from dpquery.errors import LedgerError, UsageError
 from dpquery.first_grants import edited_budgets, first_grants
 from dpquery.ingest import ingest as ingest_rows
 from dpquery.ledger import EACH_BLOCK, Ledger, make_steward_key, read_checkpoint, write_checkpoint
+from dpquery.plan.permission import Permission
 from dpquery.policy import load_policy
 from dpquery.policy.model import STEWARD
 from dpquery.row_test import row_test_of
@@ -185,9 +186,15 @@ class Steward:
 
         return ConsentDoor(self.store, steward_key_path(self.store.folder))
 
-    def tables(self) -> TablesDocument:
-        """Tables and columns that the policy names."""
-        return tables_document(catalog_of(self.store))
+    def tables(self, purpose: str | None = None) -> TablesDocument:
+        """Tables and columns that the policy names, or those that a purpose may use; UsageError for an unknown one."""
+        policy = self.store.policy
+        if purpose is not None and purpose not in policy.purposes:
+            raise UsageError(
+                "DPQ-002", f"there is no purpose {purpose[:64]!r}", fix="one of: " + ", ".join(policy.purposes)
+            )
+        permission = None if purpose is None else Permission.of(policy, purpose)
+        return tables_document(catalog_of(self.store), permission)
 
     def verify_receipt(self, file: str | Path) -> Checked:
         """Whether a saved release is as it was made, is in this store's ledger, and has the values that this keeps.

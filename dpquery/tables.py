@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,38 @@ if TYPE_CHECKING:
     from datetime import date
 
     from dpquery.plan.catalog import Catalog, NamedColumn, NamedTable
+    from dpquery.plan.permission import Permission
 
 
-def tables_document(catalog: Catalog) -> TablesDocument:
-    """Everything a query over this policy can name."""
+def tables_document(catalog: Catalog, permission: Permission | None = None) -> TablesDocument:
+    """Everything a query over this policy can name; with a permission, what its purpose may use of that."""
     policy = catalog.policy
+    if permission is not None:
+        found = {n: _usable(t, permission) for n, t in catalog.tables.items() if _readable(t, permission)}
+        catalog = replace(catalog, tables=found)
     return TablesDocument(
         dataset=policy.dataset,
         policy_version=policy.version,
         tables=tuple(_table(table) for table in catalog.tables.values()),
         purposes={name: purpose.text for name, purpose in policy.purposes.items()},
     )
+
+
+def _readable(table: NamedTable, permission: Permission) -> bool:
+    return permission.may_read(table.name) and (table.legs_of is None or permission.may_read(table.legs_of.name))
+
+
+def _usable(table: NamedTable, permission: Permission) -> NamedTable:
+    """The table with the columns that the purpose may use; sensitive ones that it does not name are none."""
+    source = table.legs_of or table
+
+    def is_usable(stored: str) -> bool:
+        name = stored.partition(".")[2]
+        named = not source.columns[name].sensitive or stored in permission.sensitive
+        return named and permission.may_use(source.name, name)
+
+    usable = {name: c for name, c in table.columns.items() if all(map(is_usable, table.stored_columns(name)))}
+    return replace(table, columns=usable)
 
 
 def _table(table: NamedTable) -> TableEntry:
@@ -31,7 +53,7 @@ def _table(table: NamedTable) -> TableEntry:
         public=table.policy.public,
         owners=table.owners,
         period=None if days is None else (days[0].isoformat(), days[1].isoformat()),
-        parties=table.parties,
+        parties=tuple(party for party in table.parties if party in table.columns),
         columns=tuple(_column(column, table) for column in table.columns.values()),
     )
 
@@ -56,4 +78,5 @@ def _column(column: NamedColumn, table: NamedTable) -> TableColumn:
         bounds=None if column.bounds is None else (column.bounds.low, column.bounds.high),
         unit=column.unit,
         sensitive=column.sensitive,
+        place=column.place,
     )

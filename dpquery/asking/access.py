@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.errors import NotAllowed
 from dpquery.ledger import holds_key
+from dpquery.plan.permission import Permission
 from dpquery.policy.model import STEWARD
 
 if TYPE_CHECKING:
@@ -59,12 +60,6 @@ def check_purpose(policy: Policy, analyst: str, purpose: str) -> Purpose:
 
 def check_table(policy: Policy, purpose: str, table: str) -> None:
     """NotAllowed unless the purpose may read the table: what people consented to is read for duties alone."""
-    if table in policy.tables and policy.tables[table].registry is not None and not policy.purposes[purpose].is_duty:
-        raise NotAllowed(
-            "DPQ-401",
-            f"{table} says who has opted out, which is never a column, a key or a filter",
-            fix="leave it out: rows of people who do not allow the purpose are left out by themselves",
-        )
-    tables = policy.purposes[purpose].tables
-    if "*" not in tables and table not in tables:
-        raise NotAllowed("DPQ-305", f"{purpose} may not read {table}", fix="tables it may read: " + ", ".join(tables))
+    fault = Permission.of(policy, purpose).table_fault(table)
+    if fault is not None:
+        raise NotAllowed(fault.code, fault.why, fix=fault.fix)

@@ -64,6 +64,8 @@ def charge_request(
     """What the ledger is asked to charge for a plan of the query."""
     ensure(not query.logical.chooses_bounds, "bounds are chosen before an answer is charged")
     session = query.session
+    notice = session.store.policy.purposes[session.purpose].notice
+    ensure(bool(notice.strip()), "a charge says under which notice")
     return ChargeRequest(
         request_id=request_id,
         question=question(plan, versions, session.purpose),
@@ -85,7 +87,7 @@ def charge_request(
             "consent_version": versions.consent,
             "consent_at": versions.at,
             "policy": versions.policy_digest,
-            "notice": session.store.policy.purposes[session.purpose].notice,
+            "notice": notice,
         },
         members=session.members(),
     )
@@ -263,7 +265,12 @@ def release_of(
         notice=session.store.policy.purposes[session.purpose].notice,
         ledger=LedgerEntry(entry=charged.entry, at=charged.at),
         versions=describe.versions_in_use(),
-        warnings=(*older.outdated(versions, now), *describe.caveats(plan, query.table), *map(str, query.chosen)),
+        warnings=(
+            *older.outdated(versions, now),
+            *describe.caveats(plan, query.table),
+            *session.permission.said(query.logical),
+            *map(str, query.chosen),
+        ),
         chosen=query.chosen,
         provenance=own,
     )

@@ -117,14 +117,19 @@ def ingest(
 
 
 @app.command()
-def tables(folder: Folder, *, json: Json = False) -> None:
+def tables(
+    folder: Folder,
+    *,
+    purpose: Annotated[str | None, typer.Option(help="only what this purpose may use")] = None,
+    json: Json = False,
+) -> None:
     """List tables and columns that queries can name."""
     from dpquery.cli.output import note
     from dpquery.cli.tables import show_tables
     from dpquery.stewardship import steward
 
     door = steward(folder)
-    show_tables(door.tables(), json=json)
+    show_tables(door.tables(purpose), json=json)
     for text in door.edited_budgets():
         note(f"note: {text}")
 

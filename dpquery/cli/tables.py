@@ -33,6 +33,8 @@ def _use(column: TableColumn) -> str:
     if column.bounds is not None:
         unit = f" {column.unit}" if column.unit else ""
         uses.append(f"sum and average in [{column.bounds[0]:g}, {column.bounds[1]:g}]{unit}")
+    if column.place is not None:
+        uses.append(f"place ({column.place})")
     if column.sensitive:
         uses.append("sensitive")
     return ", ".join(uses)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from dpquery.errors import DataError
-from dpquery.numbers.canonical import REASONS, canonicalise
+from dpquery.numbers.canonical import REASONS
 from dpquery.numbers.number import OTHER, Number, Unparsed
-from dpquery.numbers.scheme import scheme_of
+from dpquery.numbers.public import PublicNumbers
+from dpquery.numbers.services import facts_of, told_as
 from dpquery.store.dictionary import SCHEMA, WITHHELD
 from dpquery.store.secret import PSEUDONYM_BYTES, pseudonym
 
@@ -33,7 +33,7 @@ WITHHELD_SLOT: Final = len(REASONS)
 """Slots below are the ways in which a spelling is no number, in the order of REASONS; those above are numbers."""
 
 _NO_CODE: Final = -2
-_CODE, _WHAT, _FLAGS, _KIND, _TYPE, _COUNTRY, _REGION, _ZONE = range(8)
+_CODE, _WHAT, _FLAGS, _TYPE, _COUNTRY, _REGION, _ZONE = range(7)
 _IS_VALID, _IS_STORED = 1, 2
 _NO_ZONE: Final = ""
 _BETWEEN_ZONES: Final = "&"
@@ -49,8 +49,8 @@ class NumberBook:
         """`parser` reads by `scheme_of(policy)`; `key` makes pseudonyms."""
         self._parser = parser
         self._key = key
-        self._public = _public_numbers(policy, public_lines)
-        self._public_kinds = frozenset(policy.numbers.public_kinds)
+        self._public = PublicNumbers.of(policy, public_lines)
+        self._told = told_as(policy.numbers)
         self._slot_of_spelling: dict[str | None, dict[str, int]] = {}
         self._slot_of_canonical: dict[str, int] = {}
         self._words: dict[str, int] = {_NO_ZONE: 0}
@@ -58,7 +58,7 @@ class NumberBook:
         self._known = 0
         self._next_code = 0
         self._count = 0
-        self._facts: Ints = np.empty((1024, 8), np.int32)
+        self._facts: Ints = np.empty((1024, 7), np.int32)
         self._pseudonyms: Bytes = np.zeros((1024, PSEUDONYM_BYTES), np.uint8)
         nobody = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", ())
         for what in (*(UNREADABLE for _ in REASONS), HIDDEN):
@@ -177,34 +177,18 @@ class NumberBook:
         return slot
 
     def _what(self, number: Number) -> int:
-        if number.canonical in self._public:
-            return ORG
-        return SERVICE if number.kind in self._public_kinds or number.line_type in self._public_kinds else PROTECTED
+        return {"org": ORG, "service": SERVICE, None: PROTECTED}[self._public.kind_of(number)]
 
     def _add(self, code: int, what: int, number: Number, name: bytes) -> int:
         slot = self._count
         if slot == len(self._facts):
             self._facts = np.concatenate([self._facts, np.empty_like(self._facts)])
             self._pseudonyms = np.concatenate([self._pseudonyms, np.zeros_like(self._pseudonyms)])
-        zones = _BETWEEN_ZONES.join(number.time_zones) or _NO_ZONE
-        words = (number.kind, number.line_type, number.country, number.region, zones)
+        told = facts_of(number, self._told, is_service=what == SERVICE)
+        zones = _BETWEEN_ZONES.join(told.time_zones) or _NO_ZONE
+        words = (told.line_type, told.country, told.region, zones)
         flags = _IS_VALID if number.valid else 0
         self._facts[slot] = (code, what, flags, *(self._words.setdefault(word, len(self._words)) for word in words))
         self._pseudonyms[slot] = np.frombuffer(name, np.uint8)
         self._count += 1
         return slot
-
-
-def _public_numbers(policy: Policy, public_lines: str | None) -> frozenset[str]:
-    """The declared public numbers. DataError DPQ-509 names the first that is none by its place in the list."""
-    scheme = scheme_of(policy)
-    lines = [line.partition("#")[0].strip() for line in (public_lines or "").splitlines()]
-    found = set()
-    for place, spelling in enumerate((*policy.numbers.public_numbers, *filter(None, lines)), start=1):
-        number = canonicalise(spelling, policy.numbers.default_region, scheme)
-        if isinstance(number, Unparsed) or number.kind == "withheld":
-            raise DataError(
-                "DPQ-509", f"entry {place} of the public numbers is no number", fix="write it with + and country code"
-            )
-        found.add(number.canonical)
-    return frozenset(found)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dpquery.plan.expressions import Constant, ValueType
-    from dpquery.policy.model import Column, Policy, Table
+    from dpquery.policy.model import Column, PlaceGrain, Policy, Table
 
 NUMBER_KINDS = ("protected", "org", "service", "withheld")
 """Values of `<party>_kind`: somebody's number, the organisation's line, a number nobody owns, not shown."""
@@ -31,6 +31,8 @@ class NumberingPlan:
     regions: tuple[str, ...]
     countries: tuple[str, ...]
     line_types: tuple[str, ...]
+    told_as: Mapping[str, str] = field(default_factory=dict)
+    """Line types that no column tells, and what they say instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,12 @@ class NamedColumn:
     sensitive: bool = False
     declared: str = ""
     """Its name in the policy, as `table.column`."""
+    place: PlaceGrain | None = None
+    """How finely it tells a place."""
     capped: bool = False
     """Whether values above the last key stand for it: a number's rows are counted up to the policy's bound."""
+    told_as: Mapping[str, str] = field(default_factory=dict)
+    """Words that it never says, and what it says instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,20 @@ class NamedTable:
         if self.legs_of is not None:
             return self.legs_of.time_column
         return self.policy.time.column if self.policy.time is not None else None
+
+    def stored_columns(self, name: str) -> tuple[str, ...]:
+        """The columns of stored tables, as `table.column`, that a column is made of: in a view of each party's half."""
+        source = self.legs_of
+        if source is None:
+            return (f"{self.name}.{name}",)
+        own: tuple[str, ...] = (name,)
+        if name == LEGS_ROLE:
+            own = ()
+        elif name == LEGS_PARTY:
+            own = source.parties
+        elif name in LEGS_DERIVED:
+            own = tuple(f"{party}_{LEGS_DERIVED[name]}" for party in source.parties)
+        return tuple(f"{source.name}.{column}" for column in own)
 
     @property
     def by_month(self) -> bool:
@@ -119,12 +139,18 @@ def _table(name: str, policy: Policy, plan: NumberingPlan, public_rows: PublicRo
         columns[table.time.column] = NamedColumn(table.time.column, "timestamp", "time")
     for derived in table.derived_names:
         columns[derived] = _derived(derived, plan)
-    owned = {column_: replace(named, declared=f"{name}.{column_}") for column_, named in columns.items()}
+    owned = {
+        column_: replace(named, declared=f"{name}.{column_}", sensitive=column_ in table.sensitive_names)
+        for column_, named in columns.items()
+    }
     return NamedTable(name, table, owned, public_rows=public_rows.get(name, {}) if table.public else {})
 
 
 LEGS_PARTY = "owner"
 """The one party of a legs view: whose half of the row it is."""
+
+LEGS_ROLE = "role"
+"""Which party of the row that is."""
 
 LEGS_DERIVED = {"region": "region", "country": "country", "own_number_type": "type"}
 """What a leg says of its owner's number, and the ending of the column it comes from."""
@@ -132,12 +158,13 @@ LEGS_DERIVED = {"region": "region", "country": "country", "own_number_type": "ty
 
 def _legs(name: str, table: Table, source: NamedTable) -> NamedTable:
     columns = {LEGS_PARTY: NamedColumn(LEGS_PARTY, "text", "party", selectable=False)}
-    columns["role"] = NamedColumn("role", "text", "value", source.parties, "policy")
+    columns[LEGS_ROLE] = NamedColumn(LEGS_ROLE, "text", "value", source.parties, "policy")
     for carried in table.carries:
         columns[carried] = source.columns[carried]
     first = source.parties[0]
     for derived, ending in LEGS_DERIVED.items():
-        columns[derived] = replace(source.columns[f"{first}_{ending}"], name=derived)
+        sensitive = any(source.columns[f"{party}_{ending}"].sensitive for party in source.parties)
+        columns[derived] = replace(source.columns[f"{first}_{ending}"], name=derived, sensitive=sensitive)
     if source.time_column is not None:
         for moment in (source.time_column, "day", "local_hour", "local_dow"):
             columns[moment] = source.columns[moment]
@@ -171,7 +198,7 @@ def _declared(name: str, column: Column, policy: Policy, public_rows: PublicRows
         bins=column.bins,
         unit=column.unit,
         selectable=column.selectable,
-        sensitive=column.sensitive,
+        place=column.place,
     )
 
 
@@ -192,8 +219,8 @@ def _derived(name: str, plan: NumberingPlan) -> NamedColumn:
         case "kind":
             return NamedColumn(name, "text", "value", NUMBER_KINDS, "numbering plan")
         case "region":
-            return NamedColumn(name, "text", "value", plan.regions, "numbering plan")
+            return NamedColumn(name, "text", "value", plan.regions, "numbering plan", place="region")
         case "country":
-            return NamedColumn(name, "text", "value", plan.countries, "numbering plan")
+            return NamedColumn(name, "text", "value", plan.countries, "numbering plan", place="country")
         case _:
-            return NamedColumn(name, "text", "value", plan.line_types, "numbering plan")
+            return NamedColumn(name, "text", "value", plan.line_types, "numbering plan", told_as=plan.told_as)

@@ -5,7 +5,7 @@ Every node stands for a function of one row's own content, so that filters and v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
@@ -124,6 +124,8 @@ class Lookup:
     keys: tuple[str, ...]
     values: tuple[Constant, ...]
     type: ValueType
+    source: str = field(compare=False)
+    """The column of the public table, as `table.column`; no part of what is asked."""
 
 
 @dataclass(frozen=True, slots=True)

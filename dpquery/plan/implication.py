@@ -15,7 +15,7 @@ def implies(conditions: tuple[Expression, ...], test: Expression) -> bool:
     if any(condition == test for condition in conditions):
         return True
     for condition in conditions:
-        fixed = _fixed_values(condition)
+        fixed = fixed_values(condition)
         if fixed is None:
             continue
         column, values = fixed
@@ -34,7 +34,7 @@ def implies(conditions: tuple[Expression, ...], test: Expression) -> bool:
     return False
 
 
-def _fixed_values(condition: Expression) -> tuple[str, set[Constant]] | None:
+def fixed_values(condition: Expression) -> tuple[str, set[Constant]] | None:
     """The column that a condition pins to a set of constants, and that set."""
     match condition:
         case Comparison(operator="=", left=ColumnRef() as column, right=Value() as value) if _alike(column, value):

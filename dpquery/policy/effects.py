@@ -91,6 +91,20 @@ def presence(given: str, taken: str, other: str, *, more: Direction = "weakens")
     return rule
 
 
+def listed(given: str, taken: str, other: Rule) -> Rule:
+    """A list of what is allowed, where a missing one means everything: being given strengthens."""
+
+    def rule(found: Difference, before: Policy, after: Policy) -> Iterator[Change]:
+        if found.before is None:
+            yield change(found, "strengthens", given)
+        elif found.after is None:
+            yield change(found, "weakens", taken)
+        else:
+            yield from other(found, before, after)
+
+    return rule
+
+
 def switch(on: str, off: str, *, more: Direction = "weakens") -> Rule:
     """A field that is true or false: becoming true is `more`."""
 

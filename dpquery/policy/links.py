@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dpquery.policy.model import REGISTRY_COLUMNS, STEWARD, KeysFromTable
+from dpquery.policy.model import REGISTRY_COLUMNS, STEWARD, KeyRange, KeysFromTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dpquery.policy.model import Outcome, Policy, Table
+    from dpquery.policy.model import Outcome, Policy, Purpose, Table
 
 Fault = tuple[tuple[str | int, ...], str, str]
 """Where (path in the file), what is wrong, what to write."""
@@ -75,6 +75,13 @@ def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
         yield from _legs(policy, name, table)
     if table.registry is not None:
         yield from _registry(name, table)
+    for column_name in table.sensitive:
+        if column_name not in table.value_names:
+            yield (
+                ("tables", name, "sensitive"),
+                f"there is no column {column_name} in {name}",
+                "name declared or derived columns: " + ", ".join(table.value_names),
+            )
     for column_name, column in table.columns.items():
         if not isinstance(column.keys, KeysFromTable):
             continue
@@ -88,7 +95,7 @@ def _table(policy: Policy, name: str, table: Table) -> Iterator[Fault]:
             )
     if table.bounds is None:
         return
-    known = {*table.columns, *table.derived_names} | ({table.time.column} if table.time else set())
+    known = set(table.value_names)
     known |= _legs_columns(policy, table) if table.legs_of is not None else set()
     for entry in table.bounds.by_key:
         for key in entry.keys:
@@ -112,12 +119,87 @@ def _purposes(policy: Policy) -> Iterator[Fault]:
         for name_of_column in purpose.sensitive:
             table_name, _, column = name_of_column.partition(".")
             declared = policy.tables.get(table_name)
-            if declared is None or column not in declared.columns:
+            if declared is None or column not in declared.value_names:
                 yield (
                     ("purposes", name, "sensitive"),
                     f"there is no column {name_of_column}",
                     'name columns as "subscribers.age_band"',
                 )
+        yield from _purpose_columns(policy, name, purpose)
+        yield from _purpose_joins(policy, name, purpose)
+        yield from _purpose_rows(policy, name, purpose)
+
+
+def _limited_table(policy: Policy, name: str, purpose: Purpose, field: str, table: str) -> Iterator[Fault]:
+    """Limits are about tables with rows of their own that the purpose may read; those of a view are its table's."""
+    declared = policy.tables.get(table)
+    place = ("purposes", name, field)
+    if declared is None:
+        yield place, f"the table {table} does not exist", "name tables of this policy: " + ", ".join(policy.tables)
+    elif declared.legs_of is not None:
+        yield place, f"{table} is a view: what limits {declared.legs_of} limits it too", f"name {declared.legs_of}"
+    elif "*" not in purpose.tables and table not in purpose.tables:
+        yield place, f"{name} may not read {table} at all", f"leave it out, or add it to tables of {name}"
+
+
+def _purpose_columns(policy: Policy, name: str, purpose: Purpose) -> Iterator[Fault]:
+    for table, columns in purpose.columns.items():
+        faults = list(_limited_table(policy, name, purpose, "columns", table))
+        yield from faults
+        if faults:
+            continue
+        declared = policy.tables[table]
+        known = (*declared.party_names, *declared.value_names)
+        for column in columns:
+            if column not in known:
+                yield (
+                    ("purposes", name, "columns", table),
+                    f"there is no column {column} in {table}",
+                    "name declared or derived columns: " + ", ".join(known),
+                )
+
+
+def _purpose_joins(policy: Policy, name: str, purpose: Purpose) -> Iterator[Fault]:
+    for pair in purpose.joins or ():
+        for table in dict.fromkeys(pair):
+            yield from _limited_table(policy, name, purpose, "joins", table)
+
+
+def _purpose_rows(policy: Policy, name: str, purpose: Purpose) -> Iterator[Fault]:
+    for table, limits in purpose.only.items():
+        faults = list(_limited_table(policy, name, purpose, "only", table))
+        yield from faults
+        if faults:
+            continue
+        place = ("purposes", name, "only", table)
+        declared = policy.tables[table]
+        if declared.public:
+            yield place, f"{table} is public: all its rows may be known", "name a protected table"
+            continue
+        for column, values in limits.items():
+            yield from _listed_values(declared, (*place, column), column, values)
+            if table in purpose.columns and column not in purpose.columns[table]:
+                yield (*place, column), f"{name} may not use {column}", f"add {column} to columns of {table}"
+            read = f"{table}.{column}"
+            marked = column in declared.sensitive_names
+            if marked and read not in purpose.sensitive:
+                yield (*place, column), f"{read} is sensitive, and {name} does not name it", f'sensitive = ["{read}"]'
+
+
+def _listed_values(table: Table, place: tuple[str, ...], column: str, values: tuple[object, ...]) -> Iterator[Fault]:
+    """The values of a row limit are keys that the policy lists, so that nothing about them is for rows to tell."""
+    declared = table.columns.get(column)
+    keys = None if declared is None else declared.keys
+    if isinstance(keys, KeyRange):
+        keys = tuple(range(keys.low, keys.high + 1))
+    if keys is None or isinstance(keys, KeysFromTable):
+        listed = ", ".join(n for n, c in table.columns.items() if isinstance(c.keys, tuple | KeyRange))
+        yield place, f"{column} is not a column whose keys this file lists", f"name one of: {listed or 'none has keys'}"
+        return
+    unknown = [str(value) for value in values if value not in keys]
+    if unknown or not values:
+        what = f"{', '.join(unknown)} is not among its keys" if unknown else "no value is listed: no row is left"
+        yield place, what, f"list some of: {', '.join(map(str, keys[:20]))}"
 
 
 def _analysts(policy: Policy) -> Iterator[Fault]:

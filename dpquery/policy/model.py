@@ -47,6 +47,18 @@ TIME_GRAINS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 """Seconds in each grain."""
 
 
+PlaceGrain = Literal["cell", "district", "region", "country"]
+"""How finely a column tells where somebody is, or is from."""
+
+PLACE_GRAINS: tuple[PlaceGrain, ...] = ("cell", "district", "region", "country")
+"""From the finest on."""
+
+DIALLED_KINDS = frozenset({"short_code", "toll_free", "premium_rate", "shared_cost", "uan"})
+"""Public kinds of numbers that people call, apart from emergencies: sensitive numbers look like these."""
+
+NO_SERVICES = "leave sensitive_numbers out: no token can be told from another anyway"
+MORE_KINDS = 'public_kinds = ["short_code", "emergency", "toll_free"]'
+
 GROUPED = "grouped = { max_rows = 100, max_groups = 12, max_rows_per_group = 25 }"
 DIRECTED = 'parties = { self = "user", other = "other", direction = "direction", outgoing = ["Outgoing"] }'
 """Lines that cures propose."""
@@ -77,7 +89,7 @@ class Numbers(_Section):
         Literal["short_code", "emergency", "toll_free", "alphanumeric", "premium_rate", "shared_cost", "uan"], ...
     ] = Field((), description="kinds of numbers that nobody owns; the people who call them stay protected")
     sensitive_numbers: tuple[str, ...] = Field(
-        (), description="helplines, clinics; recorded: no number is ever a key or a filter"
+        (), description="helplines, clinics, in E.164: nobody owns them, and no answer tells them from other services"
     )
     regions: dict[str, tuple[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{1,12}$")], ...]] = Field(
         default_factory=dict, description='region name = E.164 prefixes; the longest prefix wins, no match is "other"'
@@ -85,6 +97,19 @@ class Numbers(_Section):
     countries: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
         (), description='ISO countries that are keys of their own; all others are "other"; empty: every country'
     )
+
+    @model_validator(mode="after")
+    def _sensitive_ones_have_company(self) -> Self:
+        """Sensitive numbers show as services: if there could be no others, that word would name them."""
+        if self.format == "opaque" and self.sensitive_numbers:
+            raise fault("opaque tokens have no kinds, so that a sensitive one would be the only service", NO_SERVICES)
+        if set(self.public_kinds) & DIALLED_KINDS:
+            return self
+        if "emergency" in self.public_kinds:
+            raise fault("emergency numbers would be the only services that people call", MORE_KINDS)
+        if self.sensitive_numbers:
+            raise fault("sensitive_numbers would be the only services that people call", MORE_KINDS)
+        return self
 
 
 class KeysFromTable(_Section):
@@ -116,7 +141,10 @@ class Column(_Section):
     grid: float | None = Field(None, description="values are rounded to multiples of this power of two")
     bins: Literal["log", "linear"] = Field("linear", description="spacing of histogram bins for averages and quantiles")
     selectable: bool = Field(True, description="false: may be filtered on, never grouped by")
-    sensitive: bool = Field(False, description="key or filter only for purposes that name it")
+    sensitive: bool = Field(False, description="read only for purposes that name it, and never beside a fine place")
+    place: PlaceGrain | None = Field(
+        None, description="how finely it tells a place; what is looked up by it is as fine, unless marked too"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -256,6 +284,9 @@ class Table(_Section):
         None, ge=1, description="how long rows may be kept; recorded, not enforced by this version"
     )
     columns: dict[Name, Column] = Field(default_factory=dict, description="declared columns; no other reaches disk")
+    sensitive: tuple[Name, ...] = Field(
+        (), description="further sensitive columns: derived ones can stand in for origin or income"
+    )
     bounds: TableBounds | None = Field(None, description="contribution bounds per number")
 
     @model_validator(mode="after")
@@ -295,7 +326,7 @@ class Table(_Section):
 
     def _check_legs(self) -> None:
         own = (self.parties, self.owners, self.one_owner_when, self.third_party, self.time, self.period, self.columns)
-        if any(own) or self.block != "none":
+        if any(own) or self.sensitive or self.block != "none":
             raise fault(
                 "a legs view has the rows, times and blocks of its table", "keep legs_of, carries and bounds alone"
             )
@@ -353,6 +384,17 @@ class Table(_Section):
         return ("caller", "callee") if self.directed else tuple(self.parties)
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """Every column but the parties: declared ones, the time, and what is derived."""
+        time = (self.time.column,) if self.time is not None else ()
+        return (*self.columns, *time, *self.derived_names)
+
+    @property
+    def sensitive_names(self) -> frozenset[str]:
+        """Columns that only purposes which name them may use."""
+        return frozenset(self.sensitive) | {name for name, column in self.columns.items() if column.sensitive}
+
+    @property
     def derived_names(self) -> tuple[str, ...]:
         """Columns made at ingest from the numbers and the time."""
         parties = tuple(f"{p}_{what}" for p in self.party_names for what in ("kind", "region", "country", "type"))
@@ -363,10 +405,19 @@ class Table(_Section):
 
 
 class Purpose(_Section):
-    text: str = Field(min_length=1, description="plain words: on the notice, the register and each release")
-    notice: str = Field(min_length=1, description="version of the notice that subscribers saw")
+    text: str = Field(pattern=r"\S", description="plain words: on the notice, the register and each release")
+    notice: str = Field(pattern=r"\S", description="version of the notice that subscribers saw; on each release too")
     regime: Literal["opt-in", "opt-out", "duty"] = Field(description="what silence means: no, yes, or not asked")
     tables: tuple[str, ...] = Field(("*",), description='tables it may read; "*" for all')
+    columns: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict, description="columns it may use, by table; of a table that is not named, all"
+    )
+    joins: tuple[tuple[Name, Name], ...] | None = Field(
+        None, description="pairs of tables that one query may bring together; [] for none; without it, any"
+    )
+    only: dict[Name, dict[Name, tuple[str, ...] | tuple[int, ...]]] = Field(
+        default_factory=dict, description="rows it sees, by table: those whose columns have the values that are listed"
+    )
     sensitive: tuple[str, ...] = Field((), description="sensitive columns it may use, as table.column")
     secondary: bool = Field(False, description="profiling, scoring or sale: must be opt-in")
     kind: Literal["telemarketing", "automated_calls", "traffic_data", "location"] | None = Field(
@@ -422,6 +473,9 @@ class Limits(_Section):
     delta_selection: Annotated[float, Field(gt=0, le=1e-3)] = Field(
         1e-9,
         description="delta of one answer with undeclared keys; they may spend a quarter of a budget's",
+    )
+    place_with_sensitive: PlaceGrain = Field(
+        "region", description="finest place that one query may bring together with a sensitive column"
     )
     gaussian: bool = Field(True, description="false: Laplace noise only, so that the pure filter stays open")
 

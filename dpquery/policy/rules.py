@@ -14,20 +14,21 @@ from dpquery.policy.effects import (
     change,
     entries,
     items,
+    listed,
     neutral,
     presence,
     shown,
     some,
     switch,
 )
-from dpquery.policy.model import TIME_GRAINS
+from dpquery.policy.model import PLACE_GRAINS, TIME_GRAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
     from dpquery.policy.differences import Difference, Place
-    from dpquery.policy.model import Budget, Policy, Purpose, Table
+    from dpquery.policy.model import Budget, PlaceGrain, Policy, Purpose, Table
 
 
 def effects(difference: Difference, before: Policy, after: Policy) -> tuple[Change, ...]:
@@ -283,6 +284,54 @@ def _min_people(found: Difference, _before: Policy, _after: Policy) -> Iterator[
         yield change(found, "strengthens", "groups that nobody declared show from {after} people on, not from {before}")
 
 
+def _sensitive_numbers(found: Difference, before: Policy, after: Policy) -> Iterator[Change]:
+    """Those who call them are promised more, and whoever owns the line less."""
+    yield from _SENSITIVE_LINES(found, before, after)
+    yield from _SENSITIVE_CALLS(found, before, after)
+
+
+_SENSITIVE_LINES = entries(
+    "{items} belong to nobody: whoever has these lines loses protection",
+    "{items} belong to somebody, unless they are public: whoever has these lines is protected",
+)
+_SENSITIVE_CALLS = entries(
+    "calls to {items} cannot be told from calls to other services",
+    "calls to {items} may be told from others by what the numbering plan says",
+    more="strengthens",
+)
+
+
+def _place(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
+    """A finer place stands beside fewer columns; what is marked as none, beside all."""
+    was, now = (
+        len(PLACE_GRAINS) if side is None else PLACE_GRAINS.index(cast("PlaceGrain", side))
+        for side in (found.before, found.after)
+    )
+    said = "{0}.{1} tells a place as finely as {after}, not {before}: nothing sensitive stands beside fine places"
+    yield change(found, "strengthens" if now < was else "weakens", said)
+
+
+def _place_with_sensitive(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
+    finer = PLACE_GRAINS.index(cast("PlaceGrain", found.after)) < PLACE_GRAINS.index(cast("PlaceGrain", found.before))
+    said = "what is sensitive may be asked for together with places as fine as a {after}, not a {before}"
+    yield change(found, "weakens" if finer else "strengthens", said)
+
+
+def _joins(found: Difference, before: Policy, after: Policy) -> Iterator[Change]:
+    """Pairs of tables, in whatever order each is written."""
+    yield from _JOINED(replace(found, before=_pairs(found.before), after=_pairs(found.after)), before, after)
+
+
+def _pairs(side: object) -> tuple[str, ...] | None:
+    return None if side is None else tuple(sorted({" with ".join(sorted(pair)) for pair in items(side)}))
+
+
+_JOINED = listed(
+    "{0} may bring tables together in these pairs only: {after}",
+    "{0} may bring any tables together; before only {before}",
+    entries("{0} may bring {items} together too", "{0} may not bring {items} together any more"),
+)
+
 _ERROR = f"{{after}}, not {{before}}. {_SAME_PRICE}"
 _READING = "Numbers that are read otherwise are other numbers"
 
@@ -307,7 +356,7 @@ RULES: dict[str, Rule] = {
         "numbers of kind {items} belong to nobody: whoever uses them loses protection",
         "numbers of kind {items} belong to somebody: whoever uses them is protected",
     ),
-    "numbers.sensitive_numbers": neutral("the list of sensitive numbers is another; it is only recorded"),
+    "numbers.sensitive_numbers": _sensitive_numbers,
     "numbers.regions.*": neutral("the region {0} stands for {after}, not {before}. Keys change, promises do not"),
     "numbers.countries": neutral("countries that are keys: {after}, not {before}. Promises stay"),
     "tables.*": _table_entry,
@@ -387,6 +436,12 @@ RULES: dict[str, Rule] = {
         "{0}.{1} is not sensitive any more: every purpose may use it",
         more="strengthens",
     ),
+    "tables.*.columns.*.place": _place,
+    "tables.*.sensitive": entries(
+        "{items} of {0} is sensitive: only purposes that name it may use it",
+        "{items} of {0} is not sensitive any more: every purpose may use it",
+        more="strengthens",
+    ),
     "tables.*.bounds": neutral(f"contribution bounds of {{0}}: {_ERROR}"),
     "tables.*.bounds.ungrouped.max_rows": neutral(f"rows of one number in {{0}} without GROUP BY: {_ERROR}"),
     "tables.*.bounds.grouped.max_rows": neutral(f"rows of one number in {{0}} over all groups: {_ERROR}"),
@@ -398,6 +453,25 @@ RULES: dict[str, Rule] = {
     "purposes.*.notice": neutral("{0} refers to the notice {after}, not {before}"),
     "purposes.*.regime": _regime,
     "purposes.*.tables": _purpose_tables,
+    "purposes.*.columns.*": listed(
+        "{0} may use {after} of {1} only; before every column",
+        "{0} may use every column of {1}; before only {before}",
+        entries("{0} may use {items} of {1} too", "{0} may not use {items} of {1} any more"),
+    ),
+    "purposes.*.joins": _joins,
+    "purposes.*.only.*": presence(
+        "{0} sees rows of {1} with {after} only; before every row",
+        "{0} sees every row of {1}; before only those with {before}",
+        "{after}",
+        more="strengthens",
+    ),
+    "purposes.*.only.*.*": listed(
+        "{0} sees rows of {1} only where {2} is {after}",
+        "{0} sees rows of {1} whatever {2} is; before only where it is {before}",
+        entries(
+            "{0} sees rows of {1} where {2} is {items} too", "{0} sees no rows of {1} any more where {2} is {items}"
+        ),
+    ),
     "purposes.*.sensitive": entries(
         "{0} may use the sensitive {items}", "{0} may not use the sensitive {items} any more"
     ),
@@ -445,6 +519,7 @@ RULES: dict[str, Rule] = {
         "a lone person's undeclared group shows less often: delta {after}, not {before}",
         absent=0.0,
     ),
+    "limits.place_with_sensitive": _place_with_sensitive,
     "limits.gaussian": switch(
         "answers may have Gaussian noise: their promise is e^epsilon plus delta, no longer e^epsilon alone",
         "answers have Laplace noise only: their promise is e^epsilon, without delta",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from dpquery.plan.permission import Permission
+from dpquery.sql.mentions import Mentions
 from dpquery.sql.row_expressions import Growth, RowResolver
 
 if TYPE_CHECKING:
@@ -20,19 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The catalog, the text for carets, what the purpose allows, parameters, and the named inner queries in reach."""
+    """The catalog, the text for carets, what the purpose may use, parameters, and the named inner queries in reach."""
 
     catalog: Catalog
     text: QueryText
-    sensitive_allowed: frozenset[str] = frozenset()
+    permission: Permission = field(default_factory=Permission)
     parameters: Mapping[str, Value] = field(default_factory=dict)
     named_queries: Mapping[str, tuple[exp.Expr, Context]] = field(default_factory=dict)
     """WITH: each name's query, and the context it was written in."""
     growth: Growth = field(default_factory=Growth)
+    mentions: Mentions = field(default_factory=Mentions)
 
     def resolver(self, rows: Rows, known: Mapping[int, Expression] | None = None) -> RowResolver:
         """Row expressions over `rows`."""
-        return RowResolver(rows, self.text, self.sensitive_allowed, self.parameters, known or {}, self.growth)
+        return RowResolver(rows, self.text, self.parameters, known or {}, self.growth, self.mentions)
 
     def with_named_queries(self, query: exp.Expr) -> Context:
         """The context inside `query`, where the names of its WITH are known; a name reaches those before it."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dpquery.plan.relations import tables_of
 from dpquery.sql.clauses import aggregates_in, unaliased
 from dpquery.sql.parse import parse_select
 from dpquery.sql.request import Options, read_request
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from dpquery.plan.catalog import Catalog
     from dpquery.plan.expressions import Constant, Value, ValueType
+    from dpquery.plan.permission import Permission
 
 _PARTS = {"expressions", "from_", "where", "distinct", "group", "order", "limit"}
 _COUNTED = "rows_of_the_key"
@@ -30,21 +30,19 @@ class KeyValues:
     name: str
     type: ValueType
     values: tuple[Constant, ...]
-    tables: tuple[str, ...]
-    """The tables that the text names, whose use a purpose must allow."""
 
 
 def key_values(
     source: str,
     catalog: Catalog,
     *,
-    sensitive_allowed: frozenset[str] = frozenset(),
+    permission: Permission | None = None,
     parameters: Mapping[str, Value] | None = None,
 ) -> KeyValues | None:
     """What `source` asks for, if it asks for the different values of one key and nothing else; None otherwise.
 
     The values come from policy, numbering plan, calendar and public tables, as those of GROUP BY do; no row is read.
-    QueryRefused for a key that GROUP BY would refuse.
+    QueryRefused for a key that GROUP BY would refuse, NotAllowed for one that is not for the purpose.
     """
     request = read_request(source)
     if request.statement != "select":
@@ -56,7 +54,7 @@ def key_values(
     if counted.args.pop("distinct", None) is not None:
         counted.set("group", exp.Group(expressions=[unaliased(select.expressions[0]).copy()]))
     counted.append("expressions", exp.alias_(exp.Count(this=exp.Star()), _COUNTED))
-    plan = plan_of(counted, text, (), catalog, sensitive_allowed=sensitive_allowed, parameters=parameters)
+    plan = plan_of(counted, text, (), catalog, permission=permission, parameters=parameters)
     if len(plan.keys) != 1 or any(ordering.output != 0 for ordering in plan.order):
         return None
     (key,) = plan.keys
@@ -66,8 +64,7 @@ def key_values(
     for ordering in plan.order:
         known = sorted((v for v in values if v is not None), reverse=ordering.descending)
         values = (*known, None) if None in values else tuple(known)  # NULL stands last either way, as in DuckDB
-    tables = tuple(dict.fromkeys((plan.table, *tables_of(plan.relation))))
-    return KeyValues(plan.outputs[0].name, key.type, values[: plan.limit], tables)
+    return KeyValues(plan.outputs[0].name, key.type, values[: plan.limit])
 
 
 def _asks_for_a_key(select: exp.Select) -> bool:

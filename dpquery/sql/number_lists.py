@@ -183,10 +183,10 @@ def _in_public_keys(node: exp.In, query: exp.Select, rows: Rows, context: Contex
     keys = tuple(str(value) for value in table.public_rows.get(key, ()))
     meanings: dict[str, Meaning] = {}
     for name, column in table.columns.items():
-        meanings[name] = Lookup(item, keys, table.public_rows.get(name, ()), column.type)
+        meanings[name] = Lookup(item, keys, table.public_rows.get(name, ()), column.type, column.declared)
     inside = context.resolver(replace(rows, names=(Names((alias,), meanings),)))
     where = query.args.get("where")
-    present: Expression = Not(IsNull(Lookup(item, keys, keys, "text")))
+    present: Expression = Not(IsNull(Lookup(item, keys, keys, "text", f"{table.name}.{key}")))
     if where is not None:
         condition = inside.condition(where.this)
         present = And((present, Coalesce((condition, Value(False, "boolean")), "boolean")))

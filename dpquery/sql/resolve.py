@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dpquery.errors import InternalError, QueryRefused, broken
+from dpquery.errors import InternalError, NotAllowed, QueryRefused, broken
 from dpquery.plan.expressions import ColumnRef, Comparison, Value
 from dpquery.plan.keys import EVER, TimeRange
+from dpquery.plan.permission import Permission
 from dpquery.plan.query import CountNumbers, CountRows, LogicalPlan, RequestedBounds
 from dpquery.plan.relations import PerNumber, Stored, own_leaves, reads_legs
 from dpquery.sql.aggregates import AggregateResolver
@@ -33,19 +34,22 @@ if TYPE_CHECKING:
     from dpquery.sql.scope import Rows
     from dpquery.sql.text import QueryText
 
+NOT_ALLOWED = ("DPQ-3", "DPQ-4")
+"""How codes begin that are about who asks, for what, and who has consented."""
+
 
 def resolve(
     source: str | Request,
     catalog: Catalog,
     *,
-    sensitive_allowed: frozenset[str] = frozenset(),
+    permission: Permission | None = None,
     requested_bounds: RequestedBounds | None = None,
     parameters: Mapping[str, Value] | None = None,
 ) -> LogicalPlan:
     """The plan of the query `source`, as text or as what `read_request` made of it; reads no data.
 
-    `sensitive_allowed` holds the sensitive columns, as `table.column`, that the purpose names. Raises QueryRefused
-    with the place in the text for whatever cannot be answered.
+    `permission` is what the purpose may use; without one that is all but sensitive columns. Raises QueryRefused with
+    the place in the text for whatever cannot be answered, NotAllowed for what the purpose may not use.
     """
     request = read_request(source) if isinstance(source, str) else source
     if request.statement not in {"select", "explain"}:
@@ -57,7 +61,7 @@ def resolve(
             text,
             bounds,
             catalog,
-            sensitive_allowed=sensitive_allowed,
+            permission=permission,
             requested_bounds=with_options(requested_bounds or RequestedBounds(), request.options),
             parameters=parameters,
         )
@@ -75,18 +79,31 @@ def plan_of(
     bounds: tuple[NamedBounds, ...],
     catalog: Catalog,
     *,
-    sensitive_allowed: frozenset[str] = frozenset(),
+    permission: Permission | None = None,
     requested_bounds: RequestedBounds | None = None,
     parameters: Mapping[str, Value] | None = None,
 ) -> LogicalPlan:
     """The plan of a query that has been parsed; see `resolve`."""
-    context = Context(catalog, text, sensitive_allowed, parameters or {})
+    context = Context(catalog, text, permission or Permission(), parameters or {})
     with quiet_parser():
         check_windows(select, text)
         _check_parameters(select, context)
         select = unwrapped(select)
         check_clauses(select, text, inner=False)
-        return _plan(select, context, bounds, requested_bounds or RequestedBounds())
+        plan = _plan(select, context, bounds, requested_bounds or RequestedBounds())
+    _check_purpose(plan, context)
+    return plan
+
+
+def _check_purpose(plan: LogicalPlan, context: Context) -> None:
+    """NotAllowed or QueryRefused for a plan that the purpose may not ask, with the place in the text."""
+    fault = context.permission.fault(plan, context.catalog, context.mentions.tables)
+    if fault is None:
+        return
+    where = context.mentions.span(fault.about, context.text)
+    if fault.code.startswith(NOT_ALLOWED):
+        raise NotAllowed(fault.code, fault.why, fix=fault.fix, where=where, source=context.text.source)
+    raise context.text.refuse(fault.code, fault.why, fault.fix, where)
 
 
 def _check_parameters(select: exp.Select, context: Context) -> None:

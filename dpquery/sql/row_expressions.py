@@ -24,6 +24,7 @@ from dpquery.plan.expressions import (
     InList,
     IsNull,
     Like,
+    Lookup,
     Not,
     Or,
     Value,
@@ -33,6 +34,7 @@ from dpquery.plan.expressions import (
 from dpquery.sql.constants import YEAR_FIRST, YEAR_LAST, folded
 from dpquery.sql.dates import TIMES, TRUNCATIONS, cast_to_time, time_arithmetic, truncated, unit_named, with_interval
 from dpquery.sql.functions import pattern_of, refuse_unknown, resolve_cast, resolve_function
+from dpquery.sql.mentions import Mentions
 from dpquery.sql.scope import SCHEMA, Party
 
 if TYPE_CHECKING:
@@ -113,14 +115,14 @@ class RowResolver:
 
     rows: Rows
     text: QueryText
-    sensitive_allowed: frozenset[str] = frozenset()
-    """Sensitive columns that the purpose names, as table.column."""
     parameters: Mapping[str, Value] = field(default_factory=dict)
     """Values of the query's parameters."""
     known: Mapping[int, Expression] = field(default_factory=dict)
     """Parsed nodes that are resolved already (lists of numbers, aggregates, keys), by their identity."""
     growth: Growth = field(default_factory=Growth)
     """What inner queries have added, for the whole of a query."""
+    mentions: Mentions = field(default_factory=Mentions)
+    """Where the text names what."""
 
     def condition(self, node: exp.Expr) -> Expression:
         """A boolean row expression."""
@@ -179,7 +181,11 @@ class RowResolver:
     def party(self, node: exp.Expr) -> Party | None:
         """The privacy id that `node` names, if it names one."""
         meaning = self.meaning(node) if isinstance(node, exp.Column) else None
-        return meaning if isinstance(meaning, Party) else None
+        if not isinstance(meaning, Party):
+            return None
+        for name in (meaning.name, *self.rows.parties):
+            self.mentions.column(f"{self.rows.table.name}.{name}", node)
+        return meaning
 
     def _column_value(self, node: exp.Expr) -> Expression:
         meaning = self.meaning(cast("exp.Column", node))
@@ -190,20 +196,18 @@ class RowResolver:
                 f"COUNT(DISTINCT {node.name}), or group by phone_region({node.name})",
                 node,
             )
-        self._check_sensitive(meaning, node)
+        self._mention(meaning, node)
         return self._expanded(meaning, node)
 
-    def _check_sensitive(self, expression: Expression, node: exp.Expr) -> None:
-        column = self.rows.column_of(expression)
-        if column is None or not column.sensitive:
-            return
-        if column.declared not in self.sensitive_allowed:
-            raise self.text.refuse(
-                "DPQ-118",
-                f"{column.declared} is sensitive, and this purpose does not name it",
-                f'a steward adds sensitive = ["{column.declared}"] to the purpose',
-                node,
-            )
+    def _mention(self, expression: Expression, node: exp.Expr) -> None:
+        """Note where the text names a column of the policy."""
+        column, table = self.rows.column_of(expression), self.rows.table
+        if column is not None and column.declared:
+            of_view = table.legs_of is not None and column.name in table.columns
+            for name in table.stored_columns(column.name) if of_view else (column.declared,):
+                self.mentions.column(name, node)
+        elif isinstance(expression, Lookup):
+            self.mentions.column(expression.source, node)
 
     def _number_fact(self, node: exp.Anonymous) -> Expression:
         """`phone_region(caller)`: what the numbering plan says of a party, under the column's own name."""
@@ -219,7 +223,7 @@ class RowResolver:
         for name in names:
             if name in self.rows.columns:
                 column = ColumnRef(name, self.rows.columns[name].type)
-                self._check_sensitive(column, node)
+                self._mention(column, node)
                 return column
         raise self.text.refuse("DPQ-108", "rows of this query do not tell it", "ask the table itself", node)
 
@@ -311,7 +315,26 @@ class RowResolver:
         left, right = self.alike(left, right, node)
         if isinstance(left, Value) and not isinstance(right, Value):
             left, right, operator = right, left, _FLIPPED[operator]
+        self._check_told(left, [right], node, operator)
         return Comparison(operator, left, right)
+
+    def _check_told(self, item: Expression, values: list[Expression], node: exp.Expr, operator: str = "=") -> None:
+        """QueryRefused for a word that the column never says, since it would tell some numbers from others."""
+        column = self.rows.column_of(item)
+        words = [value.value for value in values if isinstance(value, Value) and isinstance(value.value, str)]
+        told = {} if column is None else column.told_as
+        hidden = next((word for word in words if word in told), None)
+        if column is None or hidden is None:
+            return
+        name = self.rows.written(column.name)
+        shown = list(dict.fromkeys(told.get(word, word) for word in words))
+        listed = ", ".join("'{}'".format(word.replace("'", "''")) for word in shown)
+        raise self.text.refuse(
+            "DPQ-125",
+            f"{name} says '{told[hidden]}' of {hidden} numbers too, so that nobody can tell who called which",
+            f"{name} {operator} {listed}" if len(shown) == 1 else f"{name} IN ({listed})",
+            node,
+        )
 
     def _between(self, node: exp.Expr) -> Expression:
         if node.args.get("symmetric"):
@@ -333,6 +356,7 @@ class RowResolver:
                     "DPQ-108", "IN takes a list of constants", "queue IN ('sales', 'billing')", member
                 )
             values.append(value)
+        self._check_told(item, list(values), node)
         return InList(item, tuple(values))
 
     def _and(self, node: exp.Expr) -> Expression:
@@ -374,6 +398,7 @@ class RowResolver:
                 test = self.condition(branch.this)
             else:
                 left, right = self.alike(self.value(operand), self.value(branch.this), branch)
+                self._check_told(left, [right], branch.this)
                 test = Comparison("=", left, right)
             branches.append((test, self.value(branch.args["true"])))
         default = node.args.get("default")

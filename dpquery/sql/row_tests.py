@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def resolve_row_test(source: str, table: NamedTable) -> Expression:
     """A policy's row test, such as `direction <> 'p2p'`, over the columns of `table`; QueryRefused if it is none."""
     node, text = parse_condition(source)
-    return RowResolver(bare_rows(table), text, frozenset(c.declared for c in table.columns.values())).condition(node)
+    return RowResolver(bare_rows(table), text).condition(node)
 
 
 def bare_rows(table: NamedTable) -> Rows:

@@ -84,7 +84,7 @@ def _item(node: exp.Expr, context: Context) -> Rows:
             f"join it to a protected table: FROM calls JOIN {name} ON ...; db.tables() lists its columns",
             node,
         )
-    return _table_rows(table, (_alias(node, context) or name,))
+    return _table_rows(table, (_alias(node, context) or name,), context)
 
 
 def _check_plain(node: exp.Table, context: Context) -> None:
@@ -109,13 +109,16 @@ def _alias(node: exp.Expr, context: Context) -> str | None:
     return name
 
 
-def _table_rows(table: NamedTable, qualifiers: tuple[str, ...]) -> Rows:
+def _table_rows(table: NamedTable, qualifiers: tuple[str, ...], context: Context) -> Rows:
+    """The rows of a table that the purpose sees."""
     rows = bare_rows(table)
-    relation = rows.relation if table.legs_of is None else _legs(table, table.legs_of)
-    return replace(rows, relation=relation, names=(Names(qualifiers, rows.names[0].meanings),))
+    rows = replace(rows, names=(Names(qualifiers, rows.names[0].meanings),))
+    if table.legs_of is None:
+        return rows.with_where(*context.permission.conditions(table))
+    return replace(rows, relation=_legs(table, table.legs_of, context.permission.conditions(table.legs_of)))
 
 
-def _legs(table: NamedTable, source: NamedTable) -> UnionAll:
+def _legs(table: NamedTable, source: NamedTable, where: tuple[Expression, ...]) -> UnionAll:
     """One half-row per party: its own side of the row, the other party masked, and left out if nobody's number."""
     (owner,) = table.parties
     branches = []
@@ -130,7 +133,7 @@ def _legs(table: NamedTable, source: NamedTable) -> UnionAll:
                 columns.append((name, ColumnRef(f"{party}_type", column.type)))
             elif column.role != "party":
                 columns.append((name, ColumnRef(name, column.type)))
-        branches.append(Selection(Stored(source.name), ((owner, party),), tuple(columns), only_protected=party))
+        branches.append(Selection(Stored(source.name), ((owner, party),), tuple(columns), where, only_protected=party))
     return UnionAll(tuple(branches))
 
 
@@ -146,7 +149,7 @@ def _either_party(node: exp.Table, call: exp.Anonymous, context: Context) -> Row
         raise context.text.refuse(
             "DPQ-103", f"{table.name} calls one of its parties {NUMBER}", f"FROM {table.name}", node
         )
-    rows = _table_rows(table, (_alias(node, context) or EITHER_PARTY,))
+    rows = _table_rows(table, (_alias(node, context) or EITHER_PARTY,), context)
     meanings: dict[str, Meaning] = {NUMBER: Party(NUMBER)}
     meanings |= {name: m for name, m in rows.names[0].meanings.items() if name != NUMBER}
     return replace(rows, names=(Names(rows.names[0].qualifiers, meanings),), either_party=True)
@@ -279,14 +282,13 @@ def _united(sides: list[Rows], query: exp.Expr, context: Context) -> Rows:
     lost = any(set(side.parties) != {parties[i] for _, parties in ids} for i, side in enumerate(sides))
     if lost or not 1 <= len(ids) <= 2:
         raise context.text.refuse("DPQ-120", "rows of UNION ALL have the same parties", "name the same ones", query)
-    return _union_rows(sides, ids, values, context)
+    return _union_rows(sides, ids, values)
 
 
 def _union_rows(
     sides: list[Rows],
     ids: list[tuple[str, tuple[str, ...]]],
     values: list[tuple[str, tuple[Expression, ...]]],
-    context: Context,
 ) -> Rows:
     """Columns keep the name that they have on every side; others get one of our own, which no policy can give.
 
@@ -304,7 +306,7 @@ def _union_rows(
         same = own[0].name if isinstance(own[0], ColumnRef) and len(set(own)) == 1 else ""
         if alike and same and same not in columns and all(same in side.table.columns for side in sides):
             name = same
-        columns[name] = _common_column(name, sides, own, context)
+        columns[name] = _common_column(name, sides, own)
         meanings[label] = ColumnRef(name, own[0].type)
         sources.append((name, own))
     branches = tuple(
@@ -337,7 +339,7 @@ def _own_time(rows: Rows) -> Expression | None:
     return ColumnRef(rows.time_column, "timestamp") if rows.time_column is not None else None
 
 
-def _common_column(name: str, sides: list[Rows], own: tuple[Expression, ...], context: Context) -> NamedColumn:
+def _common_column(name: str, sides: list[Rows], own: tuple[Expression, ...]) -> NamedColumn:
     """What holds for a column whose values come from any of the sides."""
     columns = [described(side, value) for side, value in zip(sides, own, strict=True)]
     first = columns[0]
@@ -349,8 +351,6 @@ def _common_column(name: str, sides: list[Rows], own: tuple[Expression, ...], co
     bounds = first.bounds
     for column in columns[1:]:
         bounds = None if bounds is None or column.bounds is None else bounds.united(column.bounds)
-    # One sensitive column that the purpose does not name keeps the whole from being read.
-    withheld = [c for c in columns if c.sensitive and c.declared not in context.sensitive_allowed]
     own_times = all(value == _own_time(side) for side, value in zip(sides, own, strict=True))
     own_days = all(column.keys_origin == FROM_TIME for column in columns)
     return replace(
@@ -361,8 +361,6 @@ def _common_column(name: str, sides: list[Rows], own: tuple[Expression, ...], co
         keys_origin="" if first.keys_origin == FROM_TIME and not own_days else first.keys_origin,
         bounds=bounds,
         selectable=all(column.selectable for column in columns),
-        sensitive=any(column.sensitive for column in columns),
-        declared=withheld[0].declared if withheld else first.declared,
         capped=any(column.capped for column in columns),
     )
 
@@ -443,10 +441,10 @@ def _looked_up(
     meanings: dict[str, Meaning] = {}
     for column_name, column in table.columns.items():
         values = table.public_rows.get(column_name, ())
-        meanings[column_name] = Lookup(item, keys, values, column.type)
+        meanings[column_name] = Lookup(item, keys, values, column.type, column.declared)
     found = replace(rows, names=(*rows.names, Names((name,), meanings, using)))
     if keep == "matching":
-        found = found.with_where(Not(IsNull(Lookup(item, keys, keys, "text"))))
+        found = found.with_where(Not(IsNull(Lookup(item, keys, keys, "text", f"{table.name}.{key}"))))
     return _with_rest(found, rest, keep, join, context)
 
 

@@ -23,6 +23,7 @@ def named_table(node: exp.Table, context: Context) -> NamedTable:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         offer = near[0] if near else next(iter(known))
         raise context.text.refuse("DPQ-103", f"there is no table {node.name[:64]}", f"FROM {offer}", node)
+    context.mentions.table(name, node)
     return known[name]
 
 

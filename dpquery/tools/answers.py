@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from dpquery.asking.access import check_table
 from dpquery.describe import columns
-from dpquery.errors import NotAllowed
 from dpquery.tools.answered import Answered, described
 
 if TYPE_CHECKING:
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
     from dpquery.documents import TableEntry
     from dpquery.faces.facts import Facts
-    from dpquery.policy import Policy
     from dpquery.preview import Preview
     from dpquery.release import Release
     from dpquery.session import Session
@@ -78,16 +75,4 @@ def _choices(operation: str, parameters: Mapping[str, Any], session: Session) ->
 
 def askable_tables(session: Session) -> dict[str, TableEntry]:
     """The tables that the session's purpose may ask, by name. Public ones hold no numbers, and are not asked."""
-    return {
-        table.name: table
-        for table in session.tables().tables
-        if not table.public and _is_allowed(session.store.policy, session.purpose, table.name)
-    }
-
-
-def _is_allowed(policy: Policy, purpose: str, table: str) -> bool:
-    try:
-        check_table(policy, purpose, table)
-    except NotAllowed:
-        return False
-    return True
+    return {table.name: table for table in session.tables().tables if not table.public}

@@ -328,6 +328,8 @@ def _comment(column: TableColumn) -> str:
     if column.bounds is not None:
         unit = f" {column.unit}" if column.unit else ""
         facts.append(f"clamped to {column.bounds[0]:g} to {column.bounds[1]:g}{unit}")
+    if column.place is not None:
+        facts.append(f"place ({column.place})")
     if column.sensitive:
         facts.append("sensitive")
     return "; ".join(facts) or "for conditions"

@@ -26,6 +26,7 @@ from dpquery.engines.embedded import execute
 from dpquery.engines.stored import stored_rows
 from dpquery.errors import DataError, NotAllowed, QueryRefused, UsageError
 from dpquery.noise.conversion import rho_within
+from dpquery.plan.permission import Permission
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, calibrate
 from dpquery.sql.resolve import resolve
@@ -63,9 +64,12 @@ def code_of(made: MadeStore, spelling: str) -> int:
     return list(store.numbers()["pseudonym"].to_pylist()).index(pseudonym_of(store, spelling, None))
 
 
+PERMISSION = Permission(sensitive=frozenset({"subscribers.age_band"}))
+
+
 def plan_of(sql: str, catalog: Catalog) -> PrivacyPlan | None:
     try:
-        bounded = bound(resolve(sql, catalog, sensitive_allowed=frozenset({"subscribers.age_band"})), catalog)
+        bounded = bound(resolve(sql, catalog, permission=PERMISSION), catalog)
     except QueryRefused:
         return None
     return calibrate(bounded, NANO, delta_release=1e-6, gaussian_allowed=True, rho_within=rho_within)[0]

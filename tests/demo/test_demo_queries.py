@@ -26,6 +26,7 @@ from dpquery.errors import NotAllowed
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.verify import verify
 from dpquery.plan.catalog import Catalog
+from dpquery.plan.permission import Permission
 from dpquery.policy import load_policy, parse_policy
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, PrivacyPlan, calibrate
@@ -50,11 +51,10 @@ ROOMY = 5_000
 
 
 def planned(query: DemoQuery) -> PrivacyPlan:
-    allowed = frozenset(POLICY.purposes["network_planning"].sensitive)
     logical = resolve(
         query.sql,
         CATALOG,
-        sensitive_allowed=allowed,
+        permission=Permission.of(POLICY, "network_planning"),
         parameters=parameters(query.params),
     )
     plans = calibrate(bound(logical, CATALOG), NANO, delta_release=1e-6, gaussian_allowed=True, rho_within=rho_within)

@@ -21,7 +21,10 @@ from dpquery.policy.effects import REVERSE, Change
 from dpquery.policy.rules import RULES, _names
 from dpquery.store.relied_on import refused_changes
 
-SECOND = '[purposes.scoring]\ntext = "Score."\nnotice = "v1"\nregime = "opt-in"\nsecondary = true\n'
+LIMITED = """columns = { calls = ["service", "direction"] }
+joins = [["calls", "dnc"]]
+only = { calls = { direction = ["outbound", "inbound"] } }
+"""
 SECOND = '[purposes.scoring]\ntext = "Score."\nnotice = "v1"\nregime = "opt-in"\nsecondary = true\n'
 BUDGETS = """[budgets]
 purposes = { network_planning = { epsilon = 20.0 } }
@@ -45,7 +48,9 @@ RICH = tomllib.loads(
     .replace("owners = 2\n", 'owners = 2\nthird_party = "third"\nretention_days = 90\n', 1)
     .replace("score = {", 'steps = { type = "integer", keys = { low = 0, high = 3 } }\nscore = {')
     .replace("[analysts.ben]", 'group = "team"\nos_user = "ana"\n[analysts.ben]')
-    .replace("[analysts.ana]", SECOND + "[analysts.ana]")
+    .replace("[analysts.ana]", LIMITED + SECOND + "[analysts.ana]")
+    .replace("cell_id = {", 'tower = { type = "text", place = "district" }\ncell_id = {', 1)
+    .replace('block = "month"', 'block = "month"\nsensitive = ["caller_type"]', 1)
     .replace("[budgets]", BUDGETS)
     .replace("epsilon_max = 2.0", "epsilon_max = 2.0\nmin_people = 9")
     + REPORT
@@ -100,17 +105,19 @@ def changed(raw: dict[str, Any], place: Path, value: Any) -> Policy | None:
 TEXTS = (
     "other", "phone", "opaque", "FR", "lines.txt", "calls", "caller", "cells", "month", "none", "second", "day", "hour",
     "text", "integer", "log", "linear", "opt-in", "opt-out", "duty", "consents", "opt_outs", "location",
-    "telemarketing", "week", "ana", "Europe/London", "unix", "talk_s > 3",
+    "telemarketing", "week", "ana", "Europe/London", "unix", "talk_s > 3", "cell", "country",
     "postgresql://db.example.org/calls",
 )  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 0.5, 1e-7, 1e-9, 5.0, 7, 12.5, 30, 64, 400)
 LISTS: tuple[Any, ...] = (
     (), ("a", "b"), (1, 2), ("GB", "FR"), ("+442079460000", "+442079460001"), ("toll_free",), ("*",), ("calls",),
-    ("calls", "dnc"), ("calls.score",), (0.0, 9.0), (date(2026, 1, 1), date(2026, 3, 31)), ("other",),
+    ("calls", "dnc"), (("dnc", "calls"),), (("calls", "cells"), ("calls", "calls")), ("calls.score",), (0.0, 9.0),
+    (date(2026, 1, 1), date(2026, 3, 31)), ("other",),
     (date(2026, 1, 5), date(2026, 2, 20)), ("+4420", "+4421"), ("service",), ({"keys": ("service",), "max_rows": 2},),
 )  # fmt: skip
 SECTIONS: tuple[Any, ...] = (
-    {"caller": "caller"}, {"caller": "a", "callee": "b"}, {"table": "cells"}, {"low": 0, "high": 9}, {"type": "text"},
+    {"service": ("voice",)}, {"caller": "caller"}, {"caller": "a", "callee": "b"}, {"table": "cells"},
+    {"low": 0, "high": 9}, {"type": "text"},
     {"epsilon": 4.0}, {"epsilon": 4.0, "delta": 1e-7}, {"column": "start_ts"}, {"purposes": ("network_planning",)},
     {"ungrouped": {"max_rows": 9}, "grouped": {"max_rows_per_group": 4}},
     {"text": "Sell.", "notice": "v1", "regime": "opt-out"}, {"text": "Sell.", "notice": "v1", "regime": "opt-in"},
@@ -124,6 +131,9 @@ NEW_ENTRIES = (
     "analysts",
     "numbers.regions",
     "tables.calls.columns",
+    "purposes.network_planning.columns",
+    "purposes.network_planning.only",
+    "purposes.network_planning.only.calls",
     "budgets.groups",
     "budgets.analysts",
     "budgets.purposes",
@@ -226,7 +236,7 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("numbers.public_numbers", ("+442079460009",), [W, S]),
     ("numbers.public_file", "lines.txt", [W]),
     ("numbers.public_kinds", ("short_code", "toll_free"), [W]),
-    ("numbers.sensitive_numbers", ("+441",), [N]),
+    ("numbers.sensitive_numbers", ("+441",), [W, S]),
     ("numbers.default_region", None, [N]),
     ("tables.calls.one_owner_when", None, [N]),
     ("tables.calls.third_party", None, [W]),
@@ -255,6 +265,27 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("purposes.network_planning.tables", ("calls",), [S]),
     ("purposes.network_planning.tables", ("calls", "*"), [N]),
     ("purposes.network_planning.sensitive", ("subscribers.age_band",), [W]),
+    ("purposes.network_planning.columns.calls", ("service",), [S]),
+    ("purposes.network_planning.columns.calls", ("service", "direction", "talk_s"), [W]),
+    ("purposes.network_planning.columns.calls", ABSENT, [W]),
+    ("purposes.network_planning.columns.dnc", ("list_name",), [S]),
+    ("purposes.network_planning.joins", (("dnc", "calls"),), [N]),
+    ("purposes.network_planning.joins", (("calls", "dnc"), ("calls", "cells")), [W]),
+    ("purposes.network_planning.joins", (), [S]),
+    ("purposes.network_planning.joins", None, [W]),
+    ("purposes.network_planning.only.calls.direction", ("outbound",), [S]),
+    ("purposes.network_planning.only.calls.direction", ("p2p",), [W, S]),
+    ("purposes.network_planning.only.calls.direction", ABSENT, [W]),
+    ("purposes.network_planning.only.calls.service", ("voice",), [S]),
+    ("purposes.network_planning.only.calls", ABSENT, [W]),
+    ("purposes.network_planning.only.dnc", {"list_name": ("own",)}, [S]),
+    ("tables.calls.sensitive", ("caller_type", "callee_region"), [S]),
+    ("tables.calls.sensitive", (), [W]),
+    ("tables.calls.columns.tower.place", "cell", [S]),
+    ("tables.calls.columns.tower.place", "country", [W]),
+    ("tables.calls.columns.tower.place", None, [W]),
+    ("limits.place_with_sensitive", "cell", [W]),
+    ("limits.place_with_sensitive", "country", [S]),
     ("purposes.network_planning.text", "Other words.", [N]),
     ("analysts.fresh", {"purposes": ("network_planning",)}, [W]),
     ("analysts.ana.purposes", ("network_planning", "sales"), [W]),
@@ -328,7 +359,7 @@ def test_the_version_must_go_up_with_each_change() -> None:
 
 REFUSED = [
     ("numbers.public_kinds", (), ("numbers",)),
-    ("numbers.sensitive_numbers", ("+441",), ()),
+    ("numbers.sensitive_numbers", ("+441",), ("numbers",)),
     ("tables.calls.third_party", None, ("tables.calls",)),
     ("tables.calls.columns.score.type", "decimal", ("tables.calls",)),
     ("tables.calls.columns.score.bounds", (0.0, 9.0), ()),

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-import small_calls
+from generated_rows import NUMBERS, PARTIES, in_memory, tables
 from grammar import PRODUCTIONS, Maker, queries
 from grammar_functions import FORMS
 from grammar_pieces import Made
@@ -29,8 +29,9 @@ from dpquery.errors import QueryRefused
 from dpquery.noise.conversion import rho_within
 from dpquery.noise.thresholds import threshold_of
 from dpquery.noise.verify import verify
-from dpquery.plan.catalog import NUMBER_KINDS, Catalog
+from dpquery.plan.catalog import Catalog
 from dpquery.plan.functions import FUNCTIONS
+from dpquery.plan.permission import Permission
 from dpquery.plan.query import Average, CountValues, Quantile, Sum, Variance
 from dpquery.plan.relations import reads_legs
 from dpquery.policy import parse_policy
@@ -41,9 +42,7 @@ from dpquery.privacy.calibrate import NANO, PrivacyPlan, Thresholds, calibrate
 from dpquery.sql.resolve import resolve
 
 CATALOG = small_catalog(parse_policy(POLICY.replace("[limits]", "[limits]\nmin_people = 2")))
-SENSITIVE = frozenset({"subscribers.age_band"})
-PARTIES = ("caller", "callee")
-NUMBERS = 6
+PERMISSION = Permission(sensitive=frozenset({"subscribers.age_band"}))
 EPSILON = 10**6
 """So large that what is read off noisy integers is read off exact ones."""
 USUAL_REFUSALS = {
@@ -70,7 +69,7 @@ thorough = settings(quick, max_examples=6_000, derandomize=False)
 def planned(sql: str, catalog: Catalog, epsilon: int = 1) -> PrivacyPlan | None:
     """The verified plan of a generated query; None where it is refused for one of the usual reasons."""
     try:
-        logical = resolve(sql, catalog, sensitive_allowed=SENSITIVE)
+        logical = resolve(sql, catalog, permission=PERMISSION)
         bounded = bound(logical, catalog)
     except QueryRefused as refused:
         if refused.code not in USUAL_REFUSALS:
@@ -137,81 +136,11 @@ def test_every_form_of_a_function_is_accepted(name: str) -> None:
 
 # --- neighbours -----------------------------------------------------------------------------------------------------
 
-FACTS = ("kind", "region", "country", "type")
-CALL_COLUMNS = pa.schema(
-    [
-        *(field for field in small_calls.SCHEMA if field.name != "caller_region"),
-        ("free_text", pa.string()),
-        ("agent_id", pa.string()),
-        ("local_hour", pa.int64()),
-        ("local_dow", pa.int64()),
-        *((f"{party}_{fact}", pa.string()) for party in PARTIES for fact in FACTS),
-    ]
-)
-PEOPLE_COLUMNS = [
-    ("place", pa.uint64()),
-    ("number", pa.int32()),
-    *((f"number_{fact}", pa.string()) for fact in FACTS),
-]
-REGIONS = ("GB-LND", "GB-MAN", "other")
-
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as opened:
         yield prepare(opened)
-
-
-def facts_of(party: str, code: int) -> dict[str, object]:
-    kind = NUMBER_KINDS[0] if code >= 0 else NUMBER_KINDS[3] if code == -1 else NUMBER_KINDS[1]
-    return {
-        f"{party}_kind": kind,
-        f"{party}_region": REGIONS[code % 3],
-        f"{party}_country": "GB",
-        f"{party}_type": ["mobile", "fixed_line"][code % 2],
-    }
-
-
-def call_row(caller: int, callee: int, seed: int) -> dict[str, object]:
-    """A call with every column that a query may name."""
-    rng = np.random.default_rng(seed + 1)
-    row = small_calls.call_row(caller, callee, seed)
-    start = datetime.fromisoformat(str(row["start_ts"]))
-    return {
-        **row,
-        "free_text": ["x", "7", "2026-01-31", None][rng.integers(0, 4)],
-        "agent_id": ["a1", "a2", None][rng.integers(0, 3)],
-        "local_hour": start.hour,
-        "local_dow": start.isoweekday(),
-        **facts_of("caller", caller),
-        **facts_of("callee", callee),
-    }
-
-
-def people_table(numbers: list[int], column: str, values: list[str | None]) -> pa.Table:
-    rows = [
-        {"place": i + 1, "number": n, column: values[i % len(values)], **facts_of("number", n)}
-        for i, n in enumerate(numbers)
-    ]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*PEOPLE_COLUMNS, (column, pa.string())]))
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> list[dict[str, object]]:
-    """Few numbers with many calls, so that bounds bite: withheld (-1) and public (-5) parties and self-calls too."""
-    code = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, -1, -5, -5])
-    rows = draw(st.lists(st.tuples(code, code, st.integers(0, 2**31)), min_size=12, max_size=36))
-    return [call_row(caller, callee, seed) for caller, callee, seed in rows]
-
-
-def in_memory(con: duckdb.DuckDBPyConnection, rows: list[dict[str, object]]) -> MemoryRows:
-    ordered = sorted(rows, key=lambda row: row["place"])  # type: ignore[arg-type,return-value]
-    others = {
-        "subscribers": people_table([0, 1, 3, 4], "age_band", ["young", "old", None]),
-        # A list may name a number twice, and the organisation's own line.
-        "dnc": people_table([0, 0, 2, 3, -5], "list_name", ["own", "national"]),
-    }
-    return MemoryRows(con, pa.Table.from_pylist(ordered, schema=CALL_COLUMNS), NUMBERS, others)
 
 
 def without_own_halves(rows: MemoryRows, number: int) -> MemoryRows:

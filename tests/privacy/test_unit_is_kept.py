@@ -15,6 +15,7 @@ from memory_rows import MemoryRows, prepare
 from planning import POLICY, priced, small_catalog
 
 from dpquery.errors import QueryRefused
+from dpquery.plan.permission import Permission
 from dpquery.plan.relations import leaves
 from dpquery.policy import parse_policy
 from dpquery.sql.resolve import resolve
@@ -276,15 +277,15 @@ def test_one_sensitive_column_does_not_open_another() -> None:
     columns = 'age_band = { type = "text", keys = ["young", "old"], sensitive = true }'
     both = columns + ', gender = { type = "text", keys = ["f", "m"], sensitive = true }'
     catalog = small_catalog(parse_policy(POLICY.replace(columns, both)))
-    allowed = frozenset({"subscribers.age_band"})
+    permission = Permission(sensitive=frozenset({"subscribers.age_band"}))
     rest = "number_kind, number_region, number_country, number_type"
     first = f"SELECT number, 'x' AS a, age_band AS b, {rest} FROM subscribers WHERE FALSE"
     sides = f"{first} UNION ALL SELECT * FROM subscribers"
     with pytest.raises(QueryRefused) as caught:
-        resolve(f"SELECT b, COUNT(*) FROM ({sides}) GROUP BY b", catalog, sensitive_allowed=allowed)
+        resolve(f"SELECT b, COUNT(*) FROM ({sides}) GROUP BY b", catalog, permission=permission)
     assert caught.value.code == "DPQ-118"
     assert "gender" in caught.value.why
-    assert resolve("SELECT age_band, COUNT(*) FROM subscribers GROUP BY 1", catalog, sensitive_allowed=allowed).keys
+    assert resolve("SELECT age_band, COUNT(*) FROM subscribers GROUP BY 1", catalog, permission=permission).keys
 
 
 def test_a_party_of_the_name_that_either_party_uses_is_told_apart() -> None:

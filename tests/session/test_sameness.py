@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning import priced, priced_plan, small_catalog
 
+from dpquery.plan.permission import Permission
 from dpquery.plan.query import RequestedBounds
 from dpquery.privacy.question import Versions, canonical_plan, question, unversioned
 from dpquery.sql.resolve import resolve
@@ -128,8 +129,8 @@ def test_other_parts_are_another_question(data: st.DataObject, one: Asked, other
     ],
 )
 def test_inner_queries_too(one: str, other: str) -> None:
-    allowed = frozenset({"subscribers.age_band", "age_band"})
-    plans = [priced_plan(resolve(sql, CATALOG, sensitive_allowed=allowed), CATALOG) for sql in (one, other)]
+    permission = Permission(sensitive=frozenset({"subscribers.age_band"}))
+    plans = [priced_plan(resolve(sql, CATALOG, permission=permission), CATALOG) for sql in (one, other)]
     assert canonical_plan(plans[0]) == canonical_plan(plans[1])
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from dpquery.demo import POLICY_FILE, generate
 from dpquery.engines.scan import StoredRows
-from dpquery.errors import QueryRefused
+from dpquery.errors import NotAllowed, QueryRefused
 from dpquery.session import Session, connect
 from dpquery.stewardship import init
 
@@ -134,7 +134,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     for name, file in (("full", files.calls), ("less", folder / "less.parquet")):
         steward = init(folder / name, policy=POLICY_FILE)
         for table, path in {**files.by_table, "calls": file}.items():
-            steward.ingest(path, table=table)
+            if steward.store.policy.tables[table].registry is None:
+                steward.ingest(path, table=table)
         sessions.append(connect(folder / name, analyst="ana", purpose="network_planning"))
     yield Pair(*sessions)
     for session in sessions:
@@ -145,7 +146,7 @@ def outcome(sql: str, session: Session) -> str:
     """ACCEPT, or the code of the refusal; from text and policy alone."""
     try:
         session.sql(sql).preview(0.1)
-    except QueryRefused as refused:
+    except (NotAllowed, QueryRefused) as refused:
         return refused.code
     return "ACCEPT"
 
@@ -215,7 +216,7 @@ OUR_WORDS = {
 @needs_corpus
 @pytest.mark.parametrize("case", [case for case in CASES if case.id in OUR_WORDS], ids=str)
 def test_a_statement_that_begins_as_ours_is_refused_with_the_private_one(case: Case, pair: Pair) -> None:
-    with pytest.raises(QueryRefused) as caught:
+    with pytest.raises((NotAllowed, QueryRefused)) as caught:
         pair.full.sql(case.sql)
     assert OUR_WORDS[case.id] in (caught.value.fix or "")
 
@@ -292,7 +293,8 @@ OWN: list[tuple[str, str, str]] = [
         "DPQ-111",
     ),
     ("joins_subqueries", "SELECT COUNT(*) FROM calls c JOIN subscribers s ON s.number = c.callee", "ACCEPT"),
-    ("joins_subqueries", "SELECT COUNT(*) FROM calls WHERE callee IN (SELECT number FROM dnc)", "ACCEPT"),
+    ("joins_subqueries", "SELECT COUNT(*) FROM calls WHERE callee IN (SELECT number FROM dnc)", "DPQ-401"),
+    ("joins_subqueries", "SELECT COUNT(*) FROM calls WHERE callee IN (SELECT number FROM subscribers)", "ACCEPT"),
     ("statement_type", "COPY calls TO 'x.csv'", "DPQ-109"),
     ("statement_type", "ATTACH 'x.duckdb'", "DPQ-109"),
     ("statement_type", "UPDATE calls SET talk_s = 1", "DPQ-109"),

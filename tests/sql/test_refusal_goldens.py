@@ -32,6 +32,13 @@ text = "Find faults."
 notice = "v1"
 regime = "opt-out"
 tables = ["calls"]
+[purposes.campaign_review]
+text = "Review campaigns."
+notice = "v1"
+regime = "opt-out"
+columns = { calls = ["callee", "campaign_id", "outcome", "disposition", "purpose", "direction", "talk_s", "day"] }
+joins = [["calls", "campaigns"]]
+only = { calls = { purpose = ["sales", "survey"] } }
 """
 
 NO_QUERY_HELPS = {
@@ -44,6 +51,7 @@ NO_QUERY_HELPS = {
     "DPQ-303",  # nor do these come from the text
     "DPQ-304",
     "DPQ-305",
+    "DPQ-307",
     "DPQ-401",
 }
 
@@ -78,7 +86,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("goldens")
     files = generate(folder, rows=50, seed=7)
     policy = POLICY_FILE.read_text("utf-8").replace("ana = { epsilon = 10.0", "ana = { epsilon = 0.5")
-    policy = policy.replace('purposes = ["network_planning"]', 'purposes = ["network_planning", "fault_finding"]')
+    policy = policy.replace(
+        'purposes = ["network_planning"]', 'purposes = ["network_planning", "fault_finding", "campaign_review"]'
+    )
     policy = policy.replace("[analysts.ana]", NARROW + "[analysts.ana]")
     (folder / "policy.toml").write_text(policy, "utf-8")
     steward = init(folder / "store", policy=folder / "policy.toml")
@@ -128,6 +138,7 @@ def test_every_code_that_a_query_can_raise_has_an_entry(store: Path) -> None:
     found = {refusal(entry, store).code for entry in ENTRIES}
     assert {code for code in CATALOGUE if code.startswith("DPQ-1")} <= found
     assert {"DPQ-201", "DPQ-204", "DPQ-303", "DPQ-304", "DPQ-305"} <= found
+    assert {"DPQ-307", "DPQ-308", "DPQ-309", "DPQ-401"} <= found
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)

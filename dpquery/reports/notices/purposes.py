@@ -80,7 +80,7 @@ def _purpose(policy: Policy, name: str, catalog: Catalog, on: date) -> NoticePur
             f"{table.name}.{column.name}"
             for table in readable
             for column in table.columns.values()
-            if column.sensitive and column.declared in purpose.sensitive
+            if column.sensitive and not set(purpose.sensitive).isdisjoint(table.stored_columns(column.name))
         ),
         analysts=len(recipients(policy, name)),
     )
