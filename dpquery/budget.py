@@ -129,7 +129,7 @@ def clock_text(at: datetime) -> str:
 
 def scope_budgets(usage: Usage, delta: float, *, today: date) -> tuple[ScopeBudget, ...]:
     """Every scope and block with a cap; `delta` is that at which a Gaussian's epsilon is described."""
-    standings = (*(balance for balance in usage.balances if balance.cap is not None), *usage.untouched)
+    standings = (*(balance for balance in usage.balances if balance.cap is not None), *usage.each_block)
     return tuple(
         scope_budget(one, delta, usage.ceilings.get((one.scope, one.block)), _exhausted_on(one, usage, today))
         for one in standings

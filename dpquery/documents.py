@@ -609,7 +609,11 @@ class PersonBound(_Document):
 class ReportGuarantee(_Document):
     definition: Literal["pure", "approximate", "zero-concentrated"] = Field(description="of what was released so far")
     sentence: str
-    promised: Bound = Field(description="the largest cap of the dataset in one block: holds whatever is asked")
+    promised: Bound = Field(
+        description="the largest ceiling of the dataset in one block, or what is spent there if that is more: holds "
+        "whatever is asked and granted"
+    )
+    unless_raised: Bound = Field(description="the same by the caps in force: holds until a cap is raised")
     spent_in_one_block: Bound = Field(description="what the dataset spent so far in the block where that is most")
     spent: Bound = Field(description="what the dataset spent so far, over all blocks together")
     promised_in_words: str

@@ -310,9 +310,8 @@ def _months(table: Table) -> tuple[str, ...]:
 
 
 def balances(replayed: Replayed) -> tuple[tuple[Pair, Cap, Loss], ...]:
-    """Cap and spending of every scope and block that was asked for, and of each other scope for each block."""
+    """Cap and spending of every scope and block that was asked for, and what each scope holds for each block."""
     touched = {*replayed.spent, *replayed.ran_out}
-    others = [scope for scope in replayed.caps.scopes() if all(scope != asked for asked, _ in touched)]
-    pairs = [*sorted(touched, key=pair_key), *((scope, EACH_BLOCK) for scope in others)]
+    pairs = [*sorted(touched, key=pair_key), *((scope, EACH_BLOCK) for scope in replayed.caps.scopes())]
     held = ((pair, replayed.caps.cap(*pair), replayed.spent.get(pair, NOTHING)) for pair in pairs)
     return tuple((pair, cap, spent) for pair, cap, spent in held if cap is not None)

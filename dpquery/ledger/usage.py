@@ -92,11 +92,11 @@ class Usage:
 
     balances: tuple[ScopeBalance, ...]
     """Every scope and block with spending or a grant that names it, in order."""
-    untouched: tuple[Standing, ...]
-    """Scopes that were granted a budget for each block, and are in none of `balances`."""
+    each_block: tuple[Standing, ...]
+    """What scopes were granted for each block: it holds in those that are not in `balances`."""
     lifetimes: tuple[Lifetime, ...]
     ceilings: Mapping[Pair, Cap] = field(hash=False)
-    """The cap that first applied to each of `balances` and `untouched`."""
+    """The cap that first applied to each of `balances` and `each_block`."""
     charges: Mapping[Pair, Days] = field(hash=False)
     """Each single price that a scope paid in a block for an answer."""
     spent_by_day: Mapping[Pair, Days] = field(hash=False)
@@ -126,8 +126,8 @@ class Usage:
     """When the first answer was stored."""
 
     def cap(self, pair: Pair) -> Cap | None:
-        """The cap of one of `balances` and `untouched`; None if none was granted."""
-        every = (*self.balances, *self.untouched)
+        """The cap of one of `balances` and `each_block`; None if none was granted."""
+        every = (*self.balances, *self.each_block)
         return next((each.cap for each in every if (each.scope, each.block) == pair), None)
 
 
@@ -256,13 +256,13 @@ class _Tally:
         for sequence, charge in self.made.items():
             self._count("released" if sequence in self.released else "unanswered", *charge.names)
         balances = balances_of(self.entries, self.fold.caps, self.fold.spent)
-        untouched = self._untouched(balances)
-        pairs = [(each.scope, each.block) for each in (*balances, *untouched)]
+        each_block = self._for_each_block()
+        pairs = [(each.scope, each.block) for each in (*balances, *each_block)]
         ceilings = {pair: self.fold.caps.ceiling(*pair) for pair in pairs}
         unanswered = self.made.keys() - self.released.keys()
         return Usage(
             balances=balances,
-            untouched=untouched,
+            each_block=each_block,
             lifetimes=lifetimes_of(self.fold.spent),
             ceilings={pair: cap for pair, cap in ceilings.items() if cap is not None},
             charges={pair: tuple(found) for pair, found in self.charges.items()},
@@ -284,10 +284,9 @@ class _Tally:
             first_release=min(self.released.values(), default=None),
         )
 
-    def _untouched(self, balances: tuple[ScopeBalance, ...]) -> tuple[Standing, ...]:
-        touched = {each.scope for each in balances if each.cap is not None}
+    def _for_each_block(self) -> tuple[Standing, ...]:
         scopes = dict.fromkeys(decision.scope for decision in self.decisions)
-        found = [(scope, self.fold.caps.cap(scope, EACH_BLOCK)) for scope in scopes if scope not in touched]
+        found = [(scope, self.fold.caps.cap(scope, EACH_BLOCK)) for scope in scopes]
         state: dict[bool, Literal["open", "closed"]] = {True: "open", False: "closed"}
         return tuple(
             Standing(scope, EACH_BLOCK, cap, NOTHING, state[self.fold.caps.is_open(scope, EACH_BLOCK)])

@@ -76,14 +76,7 @@ def budget_report(
     delta = policy.limits.delta_release
     budgets = scope_budgets(usage, delta, today=at.date())
     lifetimes = [lifetime(total) for total in usage.lifetimes]
-    caps = tuple(each.cap for each in budgets if each.kind == "dataset")
-    of_dataset = [each for each in usage.balances if each.scope.kind == "dataset"]
-    guarantee = promise.guarantee(
-        policy,
-        caps,
-        tuple(lifetime(each) for each in of_dataset),
-        next((each for each in lifetimes if each.scope == "dataset"), None),
-    )
+    guarantee = promise.guarantee(policy, usage)
     return BudgetReport(
         at=clock_text(at),
         notes=tuple(notes),

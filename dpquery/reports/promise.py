@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dpquery.budget import lifetime
 from dpquery.describe import not_protected
 from dpquery.documents import (
     Bound,
@@ -18,12 +19,14 @@ from dpquery.documents import (
 )
 from dpquery.noise.conversion import epsilon_of
 from dpquery.reports.amounts import number_text, right_guesses, up, up_or_none
+from dpquery.reports.ever import ever_released
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
-    from dpquery.documents import Amount, Lifetime
+    from dpquery.documents import Lifetime
+    from dpquery.ledger import Usage
     from dpquery.policy import Policy
     from dpquery.policy.model import Bounds, Table
 
@@ -35,36 +38,21 @@ SEVERAL_NUMBERS = (
 )
 
 
-def guarantee(
-    policy: Policy, caps: tuple[Amount, ...], blocks: tuple[Lifetime, ...], spent: Lifetime | None
-) -> ReportGuarantee:
-    """`caps` and `blocks`: of the dataset, and what it spent, block by block; `spent`: the sum, None if nothing was."""
-    cap_epsilon, cap_delta = _weakest(policy, caps)
-    promised = Bound(
-        epsilon=cap_epsilon,
-        delta=cap_delta,
-        rho=None,
-        epsilon_converted=None,
-        delta_converted=None,
-        right_guesses=right_guesses(cap_epsilon, cap_delta),
-    )
+def guarantee(policy: Policy, usage: Usage) -> ReportGuarantee:
+    """The bound of the dataset's scope, which every charge goes to, and what was spent of it."""
+    ever = ever_released(policy, usage)
     delta = policy.limits.delta_release
-    so_far = _spent(spent, delta)
+    blocks = [lifetime(each) for each in usage.balances if each.scope.kind == "dataset"]
+    so_far = _spent(next((lifetime(each) for each in usage.lifetimes if each.scope.kind == "dataset"), None), delta)
     most = max((_spent(block, delta) for block in blocks), key=_size, default=so_far)
-    monthly = any(table.block == "month" for table in policy.tables.values())
-    released = "of everything that is ever released about one block (a calendar month of the rows' own time)"
-    sentence = (
-        f"Adding or removing any one protected phone number, with {_rows(policy)}, changes the distribution "
-        f"{released if monthly else 'of everything that is ever released'} by at most a factor "
-        f"e^{number_text(cap_epsilon)}, plus delta = {number_text(cap_delta)}."
-    )
     return ReportGuarantee(
         definition=_definition(so_far),
-        sentence=sentence,
-        promised=promised,
+        sentence=_sentence(policy, ever.promised, ever.unless_raised),
+        promised=ever.promised,
+        unless_raised=ever.unless_raised,
         spent_in_one_block=most,
         spent=so_far,
-        promised_in_words=f"If all of that were spent: {_odds(promised.right_guesses)}",
+        promised_in_words=f"If all of that were spent: {_odds(ever.promised.right_guesses)}",
         spent_in_words=(
             f"By what was spent so far in one block, where that is most: {_odds(most.right_guesses)}",
             f"By what was spent so far over all blocks together: {_odds(so_far.right_guesses)}",
@@ -82,7 +70,9 @@ def unit(policy: Policy, promised: Bound) -> ReportUnit:
             "number, and without its own records and events. All batches, tables and times count."
         ),
         several_numbers=SEVERAL_NUMBERS,
-        persons=tuple(_person(promised, numbers) for numbers in PERSONS),
+        persons=()
+        if promised.epsilon is None
+        else tuple(_person(promised.epsilon, promised.delta, m) for m in PERSONS),
         tables=tuple(_table(name, table) for name, table in policy.tables.items()),
         bounds=tuple(row for name, table in policy.tables.items() for row in _bounds(name, table)),
         time_scope=_time_scope(policy),
@@ -131,11 +121,22 @@ def trust() -> ReportTrust:
     )
 
 
-def _weakest(policy: Policy, caps: tuple[Amount, ...]) -> tuple[float, float]:
-    if not caps:
-        budget = policy.budgets.dataset
-        return up(budget.epsilon), up(budget.delta)
-    return max(up(cap.epsilon) for cap in caps), max(up(cap.delta) for cap in caps)
+def _sentence(policy: Policy, promised: Bound, unless_raised: Bound) -> str:
+    monthly = any(table.block == "month" for table in policy.tables.values())
+    block = " about one block (a calendar month of the rows' own time)" if monthly else ""
+    said = (
+        f"Adding or removing any one protected phone number, with {_rows(policy)}, changes the distribution of "
+        f"everything that is ever released{block} {_factor(promised)}."
+    )
+    if unless_raised == promised:
+        return said
+    return f"{said} Unless a steward raises a cap, it changes {_factor(unless_raised)}."
+
+
+def _factor(bound: Bound) -> str:
+    if bound.epsilon is None:
+        return "by a factor that nothing bounds: restores have charged more than any cap"
+    return f"by at most a factor e^{number_text(bound.epsilon)}, plus delta = {number_text(bound.delta)}"
 
 
 def _spent(spent: Lifetime | None, delta: float) -> Bound:
@@ -177,11 +178,13 @@ def _odds(guesses: int | None) -> str:
     return f"{start} is then right in at most {guesses} in 100 cases, from all answers together."
 
 
-def _person(promised: Bound, numbers: int) -> PersonBound:
-    epsilon = (promised.epsilon or 0.0) * numbers
-    delta = _delta_of_several(promised.epsilon or 0.0, promised.delta, numbers)
+def _person(epsilon: float, delta: float, numbers: int) -> PersonBound:
+    together = _delta_of_several(epsilon, delta, numbers)
     return PersonBound(
-        numbers=numbers, epsilon=up(epsilon), delta=up(delta), right_guesses=right_guesses(epsilon, delta)
+        numbers=numbers,
+        epsilon=up(epsilon * numbers),
+        delta=up(together),
+        right_guesses=right_guesses(epsilon * numbers, together),
     )
 
 

@@ -19,7 +19,7 @@ VARIANTS = {"pure": "Pure DP", "approximate": "Approximate DP", "zero-concentrat
 def registry_record(report: BudgetReport) -> dict[str, Any]:
     """The record. What is not known is null where the registry asks for it, left out elsewhere, and named in the notes.
 
-    The parameters are the promise, not what was spent: caps hold for whatever is asked.
+    The parameters are the promise, not what was spent: it holds whatever is asked and granted.
     """
     known = report.identity
     promised = report.guarantee.promised

@@ -223,6 +223,7 @@ def _guarantee(report: BudgetReport) -> tuple[Part, ...]:
     )
     rows = (
         ("promised, in one block", *_bound(found.promised)),
+        ("the same unless a cap is raised", *_bound(found.unless_raised)),
         ("spent so far, in the block where that is most", *_bound(found.spent_in_one_block)),
         ("spent so far, all blocks together", *_bound(found.spent)),
     )

@@ -9,6 +9,7 @@ import pytest
 from ledger_histories import History, pure, weeks_of_questions
 
 from dpquery.accounting import NOTHING, Loss
+from dpquery.first_grants import first_grants
 from dpquery.ledger import Ledger, Scope, Usage, usage_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def total(losses: Iterable[Loss]) -> Loss:
 def test_balances_and_sums_are_the_ledgers(history: History, usage: Usage) -> None:
     assert usage.balances == history.ledger.balances()
     assert usage.lifetimes == history.ledger.lifetime()
-    assert usage.untouched == ()
+    granted = {grant.scope for grant in first_grants(history.policy)}
+    assert {each.scope for each in usage.each_block} == granted
+    assert {each.block for each in usage.each_block} == {"*"}
     assert {(each.analyst, each.group) for each in usage.joins} == {("ana", "insights"), ("ben", "insights")}
 
 
@@ -91,7 +94,7 @@ def test_who_pays_for_a_stored_answer_pays_for_it_alone(tmp_path: Path) -> None:
     assert usage.by_analyst["ben"].spent == usage.by_analyst["ana"].spent == pure("0.5")
     assert usage.by_table["calls"].spent == pure("0.5")
     assert (usage.by_analyst["ben"].released, usage.by_analyst["ben"].repeated) == (0, 2)
-    assert [str(each.scope) for each in usage.untouched] == ["analyst:cleo", "purpose:marketing"]
+    assert {"analyst:ana", "analyst:cleo", "purpose:marketing"} <= {str(each.scope) for each in usage.each_block}
 
 
 def test_labels_that_run_backwards_do_not_turn_days_back(tmp_path: Path) -> None:
