@@ -80,9 +80,10 @@ class Ledger:
         self._genesis = genesis
         self._now = now
         self._checkpoint = checkpoint
-        self._fold = Fold(watched=None if checkpoint is None else (checkpoint.sequence, checkpoint.head))
-        self._written = (0, BEFORE_GENESIS)
-        """Place and hash of the last entry that this process wrote; the fold reads it only when it next goes on."""
+        self._fold: Fold | None = None
+        """What this process has read. None: nothing, or an interrupt came while it was read on."""
+        self._known = (0, BEFORE_GENESIS)
+        """Place and hash of the last entry that this process has read or written, whatever became of the fold."""
 
     @classmethod
     def create(
@@ -387,20 +388,30 @@ class Ledger:
     def _writing(self) -> Iterator[Writing]:
         at = _label(self._now)
         with self._database.writing() as connection:
-            self._catch_up(connection)
-            writing = Writing(connection, self._fold, at)
+            writing = Writing(connection, self._caught_up(connection), at)
             yield writing
         if writing.written:
-            self._written = (writing.written[-1].sequence, writing.written[-1].hash)
+            self._known = (writing.written[-1].sequence, writing.written[-1].hash)
 
-    def _catch_up(self, connection: Connection) -> None:
-        """Take in entries that came since the last time; what this process wrote must be among them."""
-        sequence, hash_ = self._written
-        if sequence > self._fold.sequence and hashes_at(connection, [sequence]).get(sequence) != hash_:
+    def _caught_up(self, connection: Connection) -> Fold:
+        """The fold of every entry so far; what this process has read and written must be among them.
+
+        While it reads on it is nobody's: an interrupt in the middle of an entry leaves none, not half of one.
+        """
+        fold, self._fold = self._fold or self._no_fold(), None
+        sequence, hash_ = self._known
+        if sequence > fold.sequence and hashes_at(connection, [sequence]).get(sequence) != hash_:
             broken_chain(sequence, "is missing: the ledger was replaced while in use")
-        _read_on(connection, self._fold)
-        if self._fold.watched is not None and not self._fold.is_met:
-            not_covered_yet(self._fold.watched[0])
+        _read_on(connection, fold)
+        self._known = (fold.sequence, fold.hash)
+        self._fold = fold
+        if fold.watched is not None and not fold.is_met:
+            not_covered_yet(fold.watched[0])
+        return fold
+
+    def _no_fold(self) -> Fold:
+        watched = None if self._checkpoint is None else (self._checkpoint.sequence, self._checkpoint.head)
+        return Fold(watched=watched)
 
 
 def _backend(place: Path | str) -> Backend:
