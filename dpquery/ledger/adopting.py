@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dpquery.errors import LedgerError, UsageError, ensure
 from dpquery.ledger.bodies import AdoptBody, CloseBody, GrantBody
-from dpquery.ledger.checkpoints import covered_by, lost_since, parted_at
+from dpquery.ledger.checkpoints import adopted_with, covered_by, lost_since, parted_at
 from dpquery.ledger.fold import Fold, broken_chain
 from dpquery.ledger.rows import entries_after, read_balances, write_balances
 
@@ -57,6 +57,7 @@ def adopt_checkpoint(
     body = AdoptBody(
         sequence=checkpoint.sequence,
         head=checkpoint.head,
+        covers=adopted_with(checkpoint, parted),
         gap=gap,
         decisions=max(0, checkpoint.decisions - decisions),
         reason=reason,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpquery.accounting import Cap, Loss
 from dpquery.errors import DpqueryError, LedgerError
+from dpquery.ledger.entries import TRAIL_DIGITS, Trail
 from dpquery.ledger.scopes import Pair, Scope
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ class AdoptBody:
     """Of the checkpoint."""
     head: str
     """Of the checkpoint: 64 hexadecimal digits."""
+    covers: Trail
+    """Lost entries before it, and what its ledger had adopted: checkpoints taken at these are adopted with it."""
     gap: tuple[tuple[Pair, Loss], ...]
     """What was spent in the lost entries. It is spent whatever the caps: it has happened."""
     decisions: int
@@ -231,11 +234,17 @@ class AdoptBody:
     reason: str
     actor: str
 
+    def accounts_for(self, sequence: int, head: str) -> bool:
+        """Whether what a checkpoint with this head had spent is charged with it."""
+        place = (sequence, head[:TRAIL_DIGITS])
+        return (self.sequence, self.head) == (sequence, head) or place in self.covers
+
     def to_json(self) -> dict[str, Json]:
         gap: list[Json] = [[str(scope), block, loss_to_json(loss)] for (scope, block), loss in self.gap]
         checkpoint: dict[str, Json] = {"sequence": self.sequence, "head": self.head}
         return {
             "checkpoint": checkpoint,
+            "covers": trail_to_json(self.covers),
             "gap": gap,
             "decisions": self.decisions,
             "reason": self.reason,
@@ -354,6 +363,7 @@ def _adopt(raw: dict[str, Any]) -> AdoptBody:
     return AdoptBody(
         sequence=_whole(raw["checkpoint"]["sequence"]),
         head=_text(raw["checkpoint"]["head"]),
+        covers=tuple((_whole(place), _text(digits)) for place, digits in raw["covers"]),
         gap=tuple(((Scope.parse(scope), _text(block)), loss_from_json(loss)) for scope, block, loss in raw["gap"]),
         decisions=_whole(raw["decisions"]),
         reason=raw["reason"],
@@ -393,6 +403,10 @@ def _amount(amount: int | None) -> int | str:
 
 def _finite(raw: int | str) -> int | None:
     return None if raw == INFINITE else int(raw)
+
+
+def trail_to_json(trail: Trail) -> Json:
+    return [[place, digits] for place, digits in trail]
 
 
 def loss_to_json(loss: Loss) -> dict[str, Json]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 from dpquery.errors import DpqueryError, LedgerError, ensure
-from dpquery.ledger.bodies import AdoptBody, decode, loss_from_json, loss_to_json
+from dpquery.ledger.bodies import AdoptBody, decode, loss_from_json, loss_to_json, trail_to_json
 from dpquery.ledger.canonical import canonical_text
-from dpquery.ledger.entries import is_sealed
+from dpquery.ledger.entries import TRAIL_DIGITS, Trail, is_sealed
 from dpquery.ledger.grants import check_signature
 from dpquery.ledger.private_file import read_whole, replace_private
 from dpquery.ledger.rows import adoptions, hashes_at, read_head
@@ -20,7 +20,7 @@ from dpquery.ledger.scopes import Pair, Scope, is_plain, pair_key
 from dpquery.ledger.steward_key import is_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,10 +36,6 @@ FILE_LENGTH_MAX = 16 * 1024 * 1024
 
 TRAIL_DENSE = 1000
 """Entries before a checkpoint whose hashes it holds one by one; further back the distance doubles."""
-
-TRAIL_DIGITS = 16
-"""Hexadecimal digits of each hash in the trail: who could make another entry with the same could as well make a ledger
-in which nothing was spent."""
 
 Cover = Literal["contained", "adopted"]
 """How a ledger accounts for a checkpoint: it holds the entry, or the steward has charged what came up to it."""
@@ -64,8 +60,10 @@ class Checkpoint:
     """Grants and closes up to here."""
     spent: tuple[tuple[Pair, Loss], ...]
     """What every scope and block had spent, exactly; in the ledger's order."""
-    trail: tuple[tuple[int, str], ...] = field(repr=False)
+    trail: Trail = field(repr=False)
     """First digits of the hashes of some earlier entries, so that it shows where a restored ledger parted from this."""
+    adopted: Trail = field(repr=False)
+    """Likewise of the entries of other histories that adoptions account for."""
     signature: str = ""
     """By the steward's Ed25519 key, hexadecimal."""
 
@@ -79,9 +77,12 @@ class Checkpoint:
         ensure(pairs == sorted(set(pairs), key=pair_key), "a checkpoint names each scope and block once, in order")
         ensure(all(is_plain(block) for _, block in pairs), "a checkpoint names plain blocks")
         places = [place for place, _ in self.trail]
-        ensure(all(_is_whole(place) and 1 <= place < self.sequence for place in places), "a trail lies before")
+        for place, digits in (*self.trail, *self.adopted):
+            ensure(_is_whole(place) and place >= 1, "a trail has places")
+            ensure(_is_hash(digits, TRAIL_DIGITS), "a trail holds hashes")
+        ensure(all(place < self.sequence for place in places), "a trail lies before")
         ensure(places == sorted(set(places)), "a trail is in order")
-        ensure(all(_is_hash(digits, TRAIL_DIGITS) for _, digits in self.trail), "a trail holds hashes")
+        ensure(list(self.adopted) == sorted(set(self.adopted)), "what was adopted is in order")
 
     @property
     def name(self) -> str:
@@ -112,7 +113,6 @@ class Checkpoint:
 
     def _content(self) -> dict[str, Json]:
         spent: list[Json] = [[str(scope), block, loss_to_json(loss)] for (scope, block), loss in self.spent]
-        trail: list[Json] = [[place, digits] for place, digits in self.trail]
         return {
             "schema": SCHEMA,
             "dataset": self.dataset,
@@ -122,7 +122,8 @@ class Checkpoint:
             "at": self.at,
             "decisions": self.decisions,
             "spent": spent,
-            "trail": trail,
+            "trail": trail_to_json(self.trail),
+            "adopted": trail_to_json(self.adopted),
         }
 
     def _message(self) -> bytes:
@@ -177,12 +178,17 @@ def covered_by(connection: Connection, genesis: GenesisBody, checkpoint: Checkpo
     found = hashes_at(connection, [checkpoint.sequence]).get(checkpoint.sequence)
     if found == checkpoint.head:
         return "contained"
+    later = False
     for entry in adoptions(connection):
         body = decode(entry)
-        if isinstance(body, AdoptBody) and (body.sequence, body.head) == (checkpoint.sequence, checkpoint.head):
+        later |= isinstance(body, AdoptBody) and body.sequence > checkpoint.sequence
+        if isinstance(body, AdoptBody) and body.accounts_for(checkpoint.sequence, checkpoint.head):
             ensure(is_sealed(entry), "an entry holds its own hash")
             check_signature(entry, genesis.steward)
             return "adopted"
+    if later:
+        why = "the ledger does not hold this checkpoint, and that it came before one that was adopted is not known"
+        _not_covered(why, fix="if it is older, put the adopted one in its place; else adopt it, too")
     if found is None:
         last, _ = read_head(connection)
         _not_covered(f"the ledger is an older copy: it ends at entry {last}, the checkpoint at {checkpoint.sequence}")
@@ -216,22 +222,38 @@ def lost_since(checkpoint: Checkpoint, spent: Mapping[Pair, Loss]) -> tuple[tupl
     return tuple((pair, gap) for pair, gap in gaps if not gap.is_nothing)
 
 
+def adopted_with(checkpoint: Checkpoint, parted: int) -> Trail:
+    """What an adoption of the checkpoint accounts for besides, where the two ledgers parted after `parted`."""
+    lost = (each for each in checkpoint.trail if each[0] > parted)
+    return tuple(sorted({*lost, *checkpoint.adopted}))
+
+
+def all_adopted(adoptions: Iterable[AdoptBody]) -> Trail:
+    """Everything of other histories that a ledger with these adoptions accounts for."""
+    found = {place for each in adoptions for place in ((each.sequence, each.head[:TRAIL_DIGITS]), *each.covers)}
+    return tuple(sorted(found))
+
+
 def not_covered_yet(sequence: int) -> Never:
     """LedgerError DPQ-809 about a chain that was read to its end without meeting the checkpoint at `sequence`."""
     _not_covered(f"the ledger does not hold what it held when the checkpoint at entry {sequence} was taken")
 
 
-def _not_covered(why: str) -> Never:
-    raise LedgerError(
-        "DPQ-809",
-        why,
-        fix="bring the ledger back; after a restore: dpquery ledger adopt DIR --checkpoint FILE --reason TEXT",
-    )
+_BRING_BACK = "bring the ledger back; after a restore: dpquery ledger adopt DIR --checkpoint NEWEST --reason TEXT"
+
+
+def _not_covered(why: str, *, fix: str = _BRING_BACK) -> Never:
+    raise LedgerError("DPQ-809", why, fix=fix)
+
+
+_FIELDS = {
+    *("schema", "dataset", "ledger", "sequence", "head", "at", "decisions"),
+    *("spent", "trail", "adopted", "signature"),
+}
 
 
 def _read(raw: Any) -> Checkpoint:
-    known = {"schema", "dataset", "ledger", "sequence", "head", "at", "decisions", "spent", "trail", "signature"}
-    ensure(isinstance(raw, dict) and set(raw) == known and raw["schema"] == SCHEMA, "a checkpoint has its fields")
+    ensure(isinstance(raw, dict) and set(raw) == _FIELDS and raw["schema"] == SCHEMA, "a checkpoint has its fields")
     made = Checkpoint(
         dataset=raw["dataset"],
         ledger=raw["ledger"],
@@ -241,6 +263,7 @@ def _read(raw: Any) -> Checkpoint:
         decisions=raw["decisions"],
         spent=tuple(((Scope.parse(scope), block), loss_from_json(loss)) for scope, block, loss in raw["spent"]),
         trail=tuple((place, digits) for place, digits in raw["trail"]),
+        adopted=tuple((place, digits) for place, digits in raw["adopted"]),
         signature=raw["signature"],
     )
     ensure(made.to_json() == canonical_text(raw) + "\n", "a checkpoint says no more than it is read as")

@@ -21,6 +21,14 @@ EACH_BLOCK = "*"
 """In a grant or close: every block, present and future."""
 
 
+TRAIL_DIGITS = 16
+"""Hexadecimal digits of each hash in a trail: who could make another entry with the same could as well make a ledger in
+which nothing was spent."""
+
+Trail = tuple[tuple[int, str], ...]
+"""Places of entries, and the first digits of their hashes; in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One fact. `hash` covers everything else, and through `previous` everything before."""

@@ -43,8 +43,7 @@ class Fold:
     spent: MutableMapping[Pair, Loss] = field(default_factory=dict)
     groups: MutableMapping[str, frozenset[str]] = field(default_factory=dict)
     """The groups that each analyst ever joined."""
-    adopted: set[tuple[int, str]] = field(default_factory=set)
-    """Sequence and hash of each checkpoint that was adopted."""
+    adopted: list[AdoptBody] = field(default_factory=list)
     watched: tuple[int, str] | None = None
     """Sequence and hash of a checkpoint that the chain has to hold, or to have adopted."""
     is_met: bool = False
@@ -86,8 +85,12 @@ class Fold:
                 assert_never(body)
         self.sequence, self.hash = entry.sequence, entry.hash
         if self.watched is not None and not self.is_met:
-            self.is_met = self.watched == (entry.sequence, entry.hash) or self.watched in self.adopted
+            self.is_met = self.watched == (entry.sequence, entry.hash) or self.has_adopted(*self.watched)
         return body
+
+    def has_adopted(self, sequence: int, head: str) -> bool:
+        """Whether what a checkpoint with this head had spent was charged by an adoption."""
+        return any(each.accounts_for(sequence, head) for each in self.adopted)
 
     def spent_by(self, pair: Pair) -> Loss:
         return self.spent.get(pair, NOTHING)
@@ -123,12 +126,11 @@ class Fold:
 
     def _adopt(self, sequence: int, body: AdoptBody) -> None:
         """No cap is asked: what was spent was spent."""
-        place = (body.sequence, body.head)
-        if place in self.adopted:
+        if self.has_adopted(body.sequence, body.head):
             broken_chain(sequence, "adopts a checkpoint twice")
         if len({pair for pair, _ in body.gap}) != len(body.gap):
             broken_chain(sequence, "charges a scope twice for one checkpoint")
-        self.adopted.add(place)
+        self.adopted.append(body)
         for pair, loss in body.gap:
             self.spent[pair] = self.spent_by(pair) + loss
 

@@ -16,15 +16,15 @@ from dpquery.ledger.adopting import adopt_checkpoint
 from dpquery.ledger.bodies import CloseBody, GenesisBody, GrantBody, decode
 from dpquery.ledger.canonical import canonical_text
 from dpquery.ledger.checkpoints import (
-    TRAIL_DIGITS,
     Checkpoint,
+    all_adopted,
     check_signed,
     covered_by,
     not_covered_yet,
     trail_places,
 )
 from dpquery.ledger.database import Database
-from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, is_sealed
+from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, TRAIL_DIGITS, is_sealed
 from dpquery.ledger.fold import Fold, broken_chain, check_format
 from dpquery.ledger.grants import check_decision, check_motive
 from dpquery.ledger.migrations import is_current, migrate
@@ -335,6 +335,7 @@ class Ledger:
             decisions=found.decisions,
             spent=tuple((pair, fold.spent[pair]) for pair in sorted(fold.spent, key=pair_key)),
             trail=tuple((place, trail[place][:TRAIL_DIGITS]) for place in sorted(trail)),
+            adopted=all_adopted(fold.adopted),
         )
         return made.signed_by(key)
 

@@ -191,6 +191,7 @@ def test_a_checkpoint_that_the_steward_did_not_sign_is_refused(place: Place, tmp
         replace(made, head=made.head[::-1]),
         replace(made, spent=(((ANA, "a"), loss(1)),)),
         replace(made, trail=()),
+        replace(made, adopted=((1, "0" * 16),)),
     ]
     for forged in forgeries:
         with pytest.raises(LedgerError, match="DPQ-810"):
@@ -263,7 +264,11 @@ junk = st.recursive(
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     made = Place(tmp_path_factory.mktemp("whole"))
+    older = made.copy()
     made.charge(2)
+    lost = made.checkpoint()
+    made.restore(older)
+    made.adopt(lost)
     found: dict[str, Any] = json.loads(made.checkpoint().to_json())
     return found
 
@@ -395,6 +400,82 @@ def test_trails_name_the_first_entry_and_all_that_are_near() -> None:
         assert len(found) < 1020
 
 
+def test_an_older_checkpoint_of_the_same_history_is_adopted_with_it(place: Place) -> None:
+    """It counts as adopted, is never adopted besides, and what it shows is charged once."""
+    place.charge(2)
+    older = place.copy()
+    place.charge(3)
+    first = place.checkpoint()
+    place.charge(4)
+    second = place.checkpoint()
+    place.restore(older)
+    place.adopt(second)
+    assert place.spent() == 2 + 3 + 4
+    with place.open(first) as ledger:
+        assert ledger.check(first) == "adopted"
+        assert ledger.charge(ask(new_question(), 1)).fresh
+        assert ledger.verify(first).adoptions == 1
+    with pytest.raises(UsageError, match="nothing to adopt"):
+        place.adopt(first)
+
+
+def test_a_restore_to_before_an_adoption_covers_what_that_one_did(place: Place) -> None:
+    place.charge(2)
+    older = place.copy()
+    place.charge(3)
+    first = place.checkpoint()
+    place.charge(4)
+    second = place.checkpoint()
+    place.restore(older)
+    place.adopt(second)
+    place.charge(5)
+    third = place.checkpoint()
+    place.restore(older)
+    place.adopt(third)
+    assert place.spent() == 2 + 3 + 4 + 5
+    for one in (first, second, third):
+        with place.open(one) as ledger:
+            assert ledger.check(one) == "adopted"
+            assert ledger.verify(one).verified
+    fourth = place.checkpoint()
+    assert Checkpoint.from_json(fourth.to_json()) == fourth
+
+
+def test_another_branch_is_not_adopted_with_it(place: Place) -> None:
+    """Both have happened: a checkpoint of a history that the adopted one never saw stays uncovered."""
+    older = place.copy()
+    place.charge(3)
+    first = place.checkpoint()
+    place.restore(older)
+    place.charge(4, 5)
+    second = place.checkpoint()
+    place.restore(older)
+    place.adopt(second)
+    with pytest.raises(LedgerError, match=r"(?s)DPQ-809.*put the adopted one in its place; else adopt it, too"):
+        place.open(first)
+    place.adopt(first)
+    assert place.spent() == 3 + 4 + 5
+
+
+def test_an_older_checkpoint_that_is_not_in_the_trail_is_told_how_to_be_replaced(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "TRAIL_DENSE", 2)
+    place.charge(1)
+    older = place.copy()
+    place.charge(1, 1)
+    first = place.checkpoint()
+    place.charge(*[1] * 7)
+    second = place.checkpoint()
+    assert first.sequence not in dict(second.trail)
+    place.restore(older)
+    place.adopt(second)
+    with pytest.raises(LedgerError, match=r"(?s)DPQ-809.*put the adopted one in its place"):
+        place.open(first)
+    with place.open(second) as ledger:
+        assert ledger.charge(ask(new_question(), 1)).fresh
+
+
 def test_nobody_but_the_steward_adopts(place: Place, tmp_path: Path) -> None:
     older = place.copy()
     place.charge(3)
@@ -411,7 +492,7 @@ def test_nobody_but_the_steward_adopts(place: Place, tmp_path: Path) -> None:
     for signature in ("", "00" * 64):
         copy = place.copy()
         body = canonical_text(
-            {**AdoptBody(made.sequence, made.head, (), 0, "x", "x").to_json(), "signature": signature}
+            {**AdoptBody(made.sequence, made.head, (), (), 0, "x", "x").to_json(), "signature": signature}
         )
         entry = sealed(last.sequence + 1, "adopt", last.at, body, last.hash)
         with closing(sqlite3.connect(place.path)) as connection, connection:

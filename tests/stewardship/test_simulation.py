@@ -288,7 +288,9 @@ def test_another_group_pays_from_the_start() -> None:
 
 def test_what_lost_entries_had_spent_was_spent() -> None:
     pair = (Scope("analyst", "ana"), "2026-01")
-    gap = AdoptBody(sequence=9, head="0" * 64, gap=((pair, pure(35)),), decisions=0, reason="restored", actor="eva")
+    gap = AdoptBody(
+        sequence=9, head="0" * 64, covers=(), gap=((pair, pure(35)),), decisions=0, reason="restored", actor="eva"
+    )
     past = one_history(ASKED)
     found = under(SAME, [*past, Past(90, "later", gap)])
     assert found.spent[pair] == ASKED.loss + pure(35)  # more than the cap: it is fact
