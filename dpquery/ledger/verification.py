@@ -27,17 +27,21 @@ from dpquery.ledger.canonical import canonical_text
 from dpquery.ledger.checkpoints import covered_by
 from dpquery.ledger.fold import Fold, broken_chain
 from dpquery.ledger.joining import lost_to, seen_of
-from dpquery.ledger.rows import entries_after, read_balances, read_head
-from dpquery.ledger.schema import charged_pairs, charges, failures, members, releases, requests
+from dpquery.ledger.rows import entries_after, read_head
+from dpquery.ledger.schema import balances, charged_pairs, charges, failures, members, releases, requests
 from dpquery.ledger.scopes import Scope
+from dpquery.ledger.structure import check_structure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
-    from dpquery.accounting import Loss
+    from dpquery.accounting import Cap, Loss
     from dpquery.ledger.bodies import Seen
     from dpquery.ledger.checkpoints import Checkpoint
     from dpquery.ledger.entries import Entry
+    from dpquery.ledger.grants import Caps
     from dpquery.ledger.scopes import Pair
 
 
@@ -80,14 +84,17 @@ class _Tables:
     """Charges and blocks that each scope has paid for."""
     lost: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
     """By analyst: what adoptions say that they saw."""
+    admitted: dict[Pair, Cap | None] = field(default_factory=dict)
+    """The cap that the last to spend was admitted under; None for what no cap stops."""
 
-    def apply(self, entry: Entry, body: Body) -> None:
-        """Take in the next entry; LedgerError DPQ-802 if it does not follow from those before."""
+    def apply(self, entry: Entry, body: Body, caps: Caps) -> None:
+        """Take in the next entry, made under `caps`; LedgerError DPQ-802 if it does not follow from those before."""
         match body:
             case ChargeBody():
                 asked = (body.asked_epsilon, body.asked_rho)
                 self.charges[entry.sequence] = (body.question, body.unversioned, *asked)
                 self.losses[entry.sequence] = body.loss
+                self.admitted |= {pair: caps.cap(*pair) for pair in body.charges}
                 self._pay(entry, entry.sequence, body.charges)
                 self._request(entry, entry.sequence, body)
             case RepeatBody():
@@ -98,6 +105,7 @@ class _Tables:
                 for pair, new in body.charges:
                     if not new and (body.charge, str(pair[0]), pair[1]) not in self.charged_pairs:
                         broken_chain(entry.sequence, f"does not charge {pair[0]}, which had not paid")
+                self.admitted |= {pair: caps.cap(*pair) for pair, new in body.charges if new}
                 self._pay(entry, body.charge, tuple(pair for pair, new in body.charges if new))
                 self._request(entry, body.charge, body)
             case ReleaseBody():
@@ -109,14 +117,23 @@ class _Tables:
                     broken_chain(entry.sequence, "fails what was not tried")
                 self.failures[body.charge, body.attempt] = (entry.sequence,)
             case JoinBody():
+                self.admitted |= dict.fromkeys(pair for pair, _ in body.spent())
                 self._join(entry, body)
             case AdoptBody():
+                self.admitted |= dict.fromkeys(pair for pair, _ in body.gap)
                 for analyst, seen in lost_to(entry.sequence, body).items():
                     self.lost[analyst] = (*self.lost.get(analyst, ()), *seen)
             case GenesisBody() | GrantBody() | CloseBody() | RefuseBody():
                 pass
             case _:
                 assert_never(body)
+
+    def balances(self, spent: Mapping[Pair, Loss]) -> dict[Any, tuple[Any, ...]]:
+        """Rows of balances that add up to `spent`."""
+        return {
+            (str(scope), block): (loss.epsilon, loss.rho, loss.delta, *_amounts(self.admitted[scope, block]))
+            for (scope, block), loss in spent.items()
+        }
 
     def _join(self, entry: Entry, body: JoinBody) -> None:
         """The group takes over exactly what the analyst had seen and the group had not paid for."""
@@ -145,6 +162,10 @@ class _Tables:
         self.requests[body.request] = (body.fingerprint, charge, entry.sequence)
 
 
+def _amounts(cap: Cap | None) -> tuple[int | None, int | None, int | None]:
+    return (None, None, None) if cap is None else (cap.epsilon, cap.rho, cap.delta_selection)
+
+
 def verify_all(connection: Connection, checkpoint: Checkpoint | None = None) -> tuple[Verification, Fold]:
     """Read everything; LedgerError DPQ-802 at the first thing that does not hold together.
 
@@ -167,21 +188,21 @@ def _verify(connection: Connection, checkpoint: Checkpoint | None) -> tuple[Veri
         if canonical_text(json.loads(entry.body)) != entry.body:
             broken_chain(entry.sequence, "is not in canonical form")
         body = fold.apply(entry)
-        tables.apply(entry, body)
+        tables.apply(entry, body, fold.caps)
         decided += isinstance(body, GrantBody | CloseBody)
         at = entry.at
     if (fold.sequence, fold.hash) != read_head(connection):
         broken_chain(fold.sequence + 1, "is missing: the head names another last entry")
     if fold.genesis is None:
         broken_chain(1, "is missing")
-    if read_balances(connection, None) != fold.spent:
-        _differs("balances")
+    _compare(connection, balances, 2, tables.balances(fold.spent))
     _compare(connection, charges, 1, tables.charges)
     _compare(connection, charged_pairs, 3, tables.charged_pairs)
     _compare(connection, requests, 1, tables.requests)
     _compare(connection, failures, 2, tables.failures)
     _compare(connection, members, 2, tables.members)
     _check_payloads(connection, tables.releases)
+    check_structure(connection)
     if checkpoint is not None:
         covered_by(connection, fold.genesis, checkpoint)
     found = Verification(

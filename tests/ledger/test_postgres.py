@@ -87,16 +87,68 @@ def test_the_table_itself_refuses_to_pass_a_cap(running: Server, url: str, overs
         "UPDATE balances SET epsilon = 0 WHERE scope = 'dataset'",
         "INSERT INTO balances (scope, block, delta) VALUES ('analyst:eve', 'all', 0)",
         "UPDATE releases SET payload = 'x'",
+        "UPDATE balances SET cap_epsilon = NULL, cap_rho = NULL, cap_delta = NULL",
         "DELETE FROM requests",
         "DELETE FROM charged_pairs WHERE scope = 'dataset'",
     ],
 )
 def test_edits_by_the_owner_of_the_tables_are_found(running: Server, url: str, statement: str) -> None:
-    switches = "; ".join(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*TABLES, "balances", "head"))
-    running.run(switches, url)
-    running.run(statement, url)
+    for act in ("DISABLE", "ENABLE"):
+        switches = "; ".join(f"ALTER TABLE {table} {act} TRIGGER ALL" for table in (*TABLES, "balances", "head"))
+        running.run(switches, url)
+        if act == "DISABLE":
+            running.run(statement, url)
     with Ledger.open(url) as ledger, pytest.raises(LedgerError, match="DPQ-802"):
         ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("statement", "part"),
+    [
+        ("DROP TRIGGER entries_final ON entries", "trigger entries_final of the ledger is missing"),
+        ("ALTER TABLE entries DISABLE TRIGGER entries_final", "trigger entries_final"),
+        ("ALTER TABLE entries ENABLE REPLICA TRIGGER entries_follow", "trigger entries_follow"),
+        (
+            "CREATE OR REPLACE FUNCTION dpquery_final() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RETURN NULL; END $$",
+            "trigger balances_no_delete",
+        ),
+        (
+            "DROP TRIGGER balances_no_refund ON balances; CREATE TRIGGER balances_no_refund BEFORE UPDATE ON balances"
+            " FOR EACH ROW WHEN (false) EXECUTE FUNCTION dpquery_no_refund()",
+            "trigger balances_no_refund",
+        ),
+        (
+            "DROP TRIGGER balances_no_refund ON balances; CREATE TRIGGER balances_no_refund BEFORE UPDATE OF rho"
+            " ON balances FOR EACH ROW EXECUTE FUNCTION dpquery_no_refund()",
+            "trigger balances_no_refund",
+        ),
+        (
+            "CREATE TRIGGER mine BEFORE INSERT ON entries FOR EACH ROW EXECUTE FUNCTION dpquery_follows()",
+            "trigger mine of the ledger was not made by dpquery",
+        ),
+        ("ALTER TABLE balances DROP CONSTRAINT balances_within_cap", "constraint balances_within_cap"),
+        ("ALTER TABLE entries DROP CONSTRAINT entries_hash_key CASCADE", "unique of the table entries"),
+        ("ALTER TABLE head DROP CONSTRAINT head_sequence_fkey", "foreign keys of the table head"),
+        ("ALTER TABLE charges ALTER COLUMN question DROP NOT NULL", "column question of the table charges"),
+        ("ALTER TABLE charges ADD COLUMN mine bigint", "column mine of the table charges"),
+        ("ALTER TABLE balances ALTER COLUMN epsilon TYPE numeric", "column epsilon of the table balances"),
+        ("CREATE INDEX mine ON charges (question)", "index mine"),
+        ("CREATE RULE mine AS ON INSERT TO entries DO ALSO NOTHING", "table entries"),
+        ("ALTER TABLE releases SET UNLOGGED", "table releases"),
+        ("ALTER TABLE requests ENABLE ROW LEVEL SECURITY", "table requests"),
+    ],
+)
+def test_what_the_tables_are_made_of_is_verified(running: Server, url: str, statement: str, part: str) -> None:
+    running.run(statement, url)
+    with Ledger.open(url) as ledger, pytest.raises(LedgerError, match=rf"DPQ-802.*{part}"):
+        ledger.verify()
+
+
+def test_other_tables_of_the_schema_are_not_the_ledger_s(running: Server, url: str) -> None:
+    running.run("CREATE TABLE mine (x int); CREATE VIEW seen AS SELECT * FROM mine", url)
+    with Ledger.open(url) as ledger:
+        assert ledger.verify().verified
 
 
 def test_a_ledger_replaced_while_in_use_is_found(running: Server, url: str) -> None:

@@ -47,13 +47,17 @@ def ask(question: str, epsilon: int, request_id: str | None) -> ChargeRequest:
 
 
 def edit(path: Path, *statements: str, keep_triggers: bool = False) -> None:
+    """What somebody may do who writes the file: the triggers are back in place when it is done."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        if not keep_triggers:
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-                connection.execute(f"DROP TRIGGER {name}")
+        found = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        triggers = [] if keep_triggers else connection.execute(found).fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
         connection.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             connection.execute(statement)
+        for _, made in triggers:
+            connection.execute(made)
 
 
 def tables(path: Path) -> list[str]:
@@ -75,6 +79,10 @@ def tables(path: Path) -> list[str]:
         "UPDATE head SET hash = replace(hash, 'a', 'b'), sequence = sequence - 1",
         "UPDATE balances SET epsilon = 0 WHERE scope = 'dataset'",
         "DELETE FROM balances",
+        "UPDATE balances SET cap_epsilon = NULL, cap_rho = NULL, cap_delta = NULL",
+        "UPDATE balances SET cap_epsilon = cap_epsilon + 1",
+        "UPDATE balances SET cap_rho = cap_rho + 1 WHERE scope = 'dataset'",
+        "UPDATE balances SET cap_delta = cap_delta + 1 WHERE scope = 'dataset'",
         "INSERT INTO balances (scope, block, delta) VALUES ('analyst:eve', 'all', 0)",
         "UPDATE releases SET payload = x'00'",
         "UPDATE releases SET sha256 = 'x'",
@@ -90,6 +98,59 @@ def test_edits_are_found(path: Path, statement: str) -> None:
     edit(path, statement)
     with Ledger.open(path) as ledger, pytest.raises(LedgerError, match="DPQ-802"):
         ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("statement", "part"),
+    [
+        ("DROP TRIGGER entries_no_update", "trigger entries_no_update of the ledger is missing"),
+        ("DROP TRIGGER balances_no_refund", "trigger balances_no_refund"),
+        (
+            "CREATE TRIGGER mine BEFORE INSERT ON entries BEGIN SELECT 1; END",
+            "trigger mine of the ledger was not made by dpquery",
+        ),
+        ("CREATE TABLE mine (x)", "table mine of the ledger was not made by dpquery"),
+        ("CREATE VIEW mine AS SELECT 1", "view mine"),
+        ("CREATE UNIQUE INDEX mine ON charges (question)", "index mine"),
+        ("DROP INDEX charges_question", "index charges_question of the table charges of the ledger is missing"),
+        ("ALTER TABLE charges ADD COLUMN mine INTEGER", "column mine of the table charges"),
+    ],
+)
+def test_what_the_tables_are_made_of_is_verified(path: Path, statement: str, part: str) -> None:
+    edit(path, statement, keep_triggers=True)
+    with Ledger.open(path) as ledger, pytest.raises(LedgerError, match=rf"DPQ-802.*{part}"):
+        ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sequence >= 1", "sequence >= 0"),
+        ("rho <= cap_rho", "rho <= cap_rho + 1"),
+        (", \n\tCONSTRAINT balances_delta CHECK (delta >= 0)", ""),
+        ("STRICT", ""),
+        ("UNIQUE (previous)", "UNIQUE (body)"),
+        ("FOREIGN KEY(charge) REFERENCES charges (sequence)", "FOREIGN KEY(charge) REFERENCES releases (charge)"),
+        ("PRIMARY KEY (scope, block)", "PRIMARY KEY (block, scope)"),
+        ("question TEXT NOT NULL", "question TEXT"),
+        ("delta INTEGER NOT NULL", "delta INTEGER DEFAULT 0 NOT NULL"),
+        ("NEW.rho < OLD.rho", "0"),
+    ],
+)
+def test_a_table_in_other_words_is_found(path: Path, old: str, new: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        change = "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE instr(sql, ?)"
+        assert connection.execute(change, (old, new, old)).rowcount >= 1
+        connection.execute("PRAGMA schema_version = 99")
+    with Ledger.open(path) as ledger, pytest.raises(LedgerError, match=r"DPQ-802.*(not as dpquery made it|is missing)"):
+        ledger.verify()
+
+
+def test_what_sqlite_keeps_for_itself_is_no_part_of_the_ledger(path: Path) -> None:
+    edit(path, "ANALYZE", keep_triggers=True)
+    with Ledger.open(path) as ledger:
+        assert ledger.verify().verified
 
 
 @pytest.mark.parametrize(
