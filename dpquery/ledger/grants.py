@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
@@ -52,11 +53,17 @@ def check_decision(block: str, reason: str, actor: str) -> None:
 
 
 def check_motive(reason: str, actor: str) -> None:
-    """UsageError DPQ-002 unless somebody said why."""
-    if not 0 < len(reason) <= REASON_LENGTH_MAX:
-        raise UsageError("DPQ-002", "a decision needs a reason of at most 1000 characters", fix="--reason TEXT")
+    """UsageError DPQ-002 unless somebody said why, in text that every report can show."""
+    if not reason.strip() or len(reason) > REASON_LENGTH_MAX or any(map(_is_control, reason)):
+        why = f"a decision needs a reason: one line of text, of at most {REASON_LENGTH_MAX} characters"
+        raise UsageError("DPQ-002", why, fix="--reason TEXT")
     if not is_plain(actor):
         raise UsageError("DPQ-002", "a decision needs the name of who made it", fix="--actor NAME")
+
+
+def _is_control(sign: str) -> bool:
+    """Line ends, other controls, and what is no character: a byte that is not UTF-8 comes as a surrogate."""
+    return unicodedata.category(sign) in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @dataclass(slots=True)

@@ -90,7 +90,9 @@ def budget_report(
             scopes=tuple(_account(each) for each in budgets),
             lifetime=tuple(_lifetime(each, delta) for each in lifetimes),
             decisions=tuple(_decision(each) for each in usage.decisions),
-            adoptions=tuple(AdoptionRecord(**asdict(each)) for each in usage.adoptions),
+            adoptions=tuple(
+                AdoptionRecord(**asdict(each) | {"reason": _text(each.reason)}) for each in usage.adoptions
+            ),
             joins=tuple(JoinRecord(**asdict(each)) for each in usage.joins),
         ),
         use=_use(usage),
@@ -210,8 +212,13 @@ def _decision(decision: PastDecision) -> DecisionRecord:
         before=None if decision.before is None else _cap(decision.before),
         after=None if decision.after is None else _cap(decision.after),
         actor=decision.actor,
-        reason=decision.reason,
+        reason=_text(decision.reason),
     )
+
+
+def _text(reason: str) -> str:
+    """What an entry says, with a mark for what UTF-8 cannot hold: such reasons were taken once."""
+    return reason.encode("utf-8", "replace").decode("utf-8")
 
 
 def _use(usage: Usage) -> ReportUse:

@@ -485,7 +485,7 @@ def test_nobody_but_the_steward_adopts(place: Place, tmp_path: Path) -> None:
     with place.open() as ledger:
         with pytest.raises(LedgerError, match="DPQ-808"):
             ledger.adopt_checkpoint(made, steward_key=tmp_path / "other", **WHY)
-        for reason, actor in (("", "eva"), ("x" * 1001, "eva"), ("why", "")):
+        for reason, actor in (("", "eva"), ("x" * 1001, "eva"), ("why", ""), ("caf\udce9", "eva"), ("why", "\udce9")):
             with pytest.raises(UsageError, match="DPQ-002"):
                 ledger.adopt_checkpoint(made, reason=reason, actor=actor, steward_key=place.key)
         last = ledger.head()

@@ -211,6 +211,18 @@ def test_nothing_that_people_wrote_is_obeyed(tmp_path: Path) -> None:
     assert yaml.safe_load(report.to_registry_yaml())["deployment"]["basic"]["data_curators"]
 
 
+def test_an_entry_that_utf_8_cannot_hold_breaks_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such reasons are refused now; an entry that has one stays for ever."""
+    history = History(tmp_path)
+    monkeypatch.setattr("dpquery.ledger.grants.check_motive", lambda *_: None)
+    history.grant("analyst:ana", 3.0, reason="caf\udce9 \x1b[31m")
+    report = reported(history)
+    for form in FORMATS:
+        assert "caf? " in report.to(form) or form == "registry-yaml"  # type: ignore[arg-type]
+        report.to(form).encode("utf-8")  # type: ignore[arg-type]
+    jsonschema.validate(json.loads(report.to_json()), SCHEMA)
+
+
 def test_the_report_says_what_the_budget_says(history: History, report: Report) -> None:
     budget = budget_document(history.policy, history.ledger, now=lambda: history.now)
     accounts = report.document.accounting.scopes

@@ -175,10 +175,29 @@ def test_names_that_do_not_exist_are_refused_with_the_nearest(
         assert fix in str(error.fix)
 
 
-@pytest.mark.parametrize("changed", [{"reason": ""}, {"actor": ""}, {"reason": "x" * 1001}, {"actor": " a "}])
+UNSAID = ["", "   ", "\t", "x" * 1001, "caf\udce9", "two\nlines", "a\rb", "red \x1b[31m", "a\u2028b", "\U0010ffff"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"reason": reason} for reason in UNSAID),
+        {"actor": ""},
+        {"actor": " a "},
+        {"actor": "ev\udce9"},
+        {"actor": "a\nb"},
+    ],
+)
 def test_every_decision_says_why_and_who(made: MadeStore, changed: dict[str, str]) -> None:
     assert isinstance(refused(made.steward, "grant", ANA, 5.0, **changed), UsageError)
     assert isinstance(refused(made.steward, "close", ANA, **changed), UsageError)
+
+
+def test_a_reason_may_be_in_any_script(made: MadeStore) -> None:
+    persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u06cc\u0645"
+    for reason in ("étude du printemps\u00a0: «\u202fréseau\u202f»", "調査\u3000春", persian, "👩\u200d🔬"):
+        assert made.steward.grant(ANA, 5.0, reason=reason, actor="Zoë").reason == reason
+    assert json.loads(made.steward.report().to_json())
 
 
 @pytest.mark.parametrize(
