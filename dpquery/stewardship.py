@@ -453,15 +453,14 @@ class Steward:
         """Verify the ledger and write where it stands to the file `out`, to be kept where the ledger is not.
 
         An older checkpoint at `out` is replaced, but only if the ledger accounts for it: LedgerError DPQ-809 or DPQ-810
-        otherwise, since it would be the evidence. The same holds for the one that the policy names.
+        otherwise, since it would be the evidence. The same holds for the one that the policy names. A later one that
+        another process has written meanwhile stays, and is what this gives.
         """
         file = arguments.path(out, "the checkpoint", example='take_checkpoint("store.checkpoint.json")')
+        if file.is_dir():
+            raise UsageError("DPQ-002", f"{file} is a folder", fix=f"--out {file / 'store.checkpoint.json'}")
         with open_ledger(self.store) as ledger:
-            if file.exists():
-                ledger.check(read_checkpoint(file))
-            made = ledger.checkpoint(steward_key=steward_key_path(self.store.folder))
-            write_checkpoint(file, made)
-        return made
+            return ledger.save_checkpoint(file, steward_key=steward_key_path(self.store.folder))
 
     def adopt_checkpoint(self, checkpoint: str | Path, *, reason: str, actor: str = "steward") -> Adoption:
         """After a restore: charge what the checkpoint shows as spent in the entries that were lost.

@@ -151,7 +151,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Put the checkpoint at `path`, whole and durable or not at all, in place of an older one. DPQ-801 if it cannot be.
 
-    Does not look at what is there: a checkpoint that the ledger does not cover must stay, which is up to the caller.
+    A link stays, and the file that it names is written. Does not look at what is there: a checkpoint that the ledger
+    does not cover must stay, which is up to the caller.
     """
     try:
         replace_private(path, checkpoint.to_json().encode("ascii"))

@@ -21,7 +21,9 @@ from dpquery.ledger.checkpoints import (
     check_signed,
     covered_by,
     not_covered_yet,
+    read_checkpoint,
     trail_places,
+    write_checkpoint,
 )
 from dpquery.ledger.database import Database
 from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, TRAIL_DIGITS, is_sealed
@@ -338,6 +340,24 @@ class Ledger:
             adopted=all_adopted(fold.adopted),
         )
         return made.signed_by(key)
+
+    def save_checkpoint(self, file: Path, *, steward_key: Path) -> Checkpoint:
+        """Write where the ledger stands to `file`, after all is verified, and give the checkpoint that is there then.
+
+        What is there stays if the ledger does not account for it (DPQ-809, DPQ-810): it is evidence. So does a later
+        checkpoint that came there meanwhile.
+        """
+        if file.exists():
+            self.check(read_checkpoint(file))
+        made = self.checkpoint(steward_key=steward_key)
+        with self._database.writing() as connection:  # nobody else looks at the file and writes it now
+            if file.exists():
+                there = read_checkpoint(file)
+                cover = covered_by(connection, self._genesis, there)
+                if cover == "contained" and there.sequence > made.sequence:
+                    return there
+            write_checkpoint(file, made)
+        return made
 
     def adopt_checkpoint(self, checkpoint: Checkpoint, *, reason: str, actor: str, steward_key: Path) -> Adoption:
         """After a restore: go on from here, with all that the checkpoint shows as spent in lost entries charged.

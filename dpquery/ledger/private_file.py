@@ -6,12 +6,9 @@ import errno
 import os
 import secrets
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dpquery.errors import LedgerError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SHARED = stat.S_IRWXG | stat.S_IRWXO
 
@@ -29,7 +26,13 @@ def create_private(path: Path, content: bytes = b"") -> None:
 
 
 def replace_private(path: Path, content: bytes) -> None:
-    """A file of mode 0600 with `content` at `path`, in place of what was there; on disk, and never a part of it."""
+    """A file of mode 0600 with `content` at `path`, in place of what was there; on disk, and never a part of it.
+
+    Where `path` is a link, at the place that it names.
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         create_private(draft, content)

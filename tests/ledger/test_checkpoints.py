@@ -137,6 +137,66 @@ def test_a_checkpoint_says_what_was_spent_and_reads_back(place: Place, tmp_path:
     assert not list(tmp_path.glob(".c.json*"))
 
 
+def save(place: Place, file: Path) -> Checkpoint:
+    with place.open() as ledger:
+        return ledger.save_checkpoint(file, steward_key=place.key)
+
+
+def test_a_link_stays_and_the_file_that_it_names_is_written(place: Place, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to(elsewhere / "c.json")
+    for epsilon in (1, 2):  # first it names nothing
+        place.charge(epsilon)
+        made = save(place, link)
+        assert link.is_symlink()
+        assert read_checkpoint(elsewhere / "c.json") == made
+    assert [file.name for file in elsewhere.iterdir()] == ["c.json"]
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(LedgerError, match="DPQ-801"):
+        write_checkpoint(tmp_path / "loop", made)
+
+
+def test_of_two_jobs_at_once_the_slower_does_not_write_over_the_later_checkpoint(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "c.json"
+    save(place, file)
+    later: list[Checkpoint] = []
+
+    def then_the_other(ledger: Ledger, *, steward_key: Path) -> Checkpoint:
+        found = taken(ledger, steward_key=steward_key)
+        if not later:
+            later.append(found)
+            place.charge(3)
+            later.append(save(place, file))
+        return found
+
+    taken = Ledger.checkpoint
+    monkeypatch.setattr(Ledger, "checkpoint", then_the_other)
+    slower = save(place, file)
+    assert later[0].sequence < later[1].sequence
+    assert slower == read_checkpoint(file) == later[1]
+
+
+def test_evidence_that_comes_meanwhile_stays(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = place.copy()
+    place.charge(3)
+    lost = place.checkpoint()
+    place.restore(older)
+
+    def then_the_other(ledger: Ledger, *, steward_key: Path) -> Checkpoint:
+        write_checkpoint(tmp_path / "c.json", lost)
+        return taken(ledger, steward_key=steward_key)
+
+    taken = Ledger.checkpoint
+    monkeypatch.setattr(Ledger, "checkpoint", then_the_other)
+    with pytest.raises(LedgerError, match="DPQ-809"):
+        save(place, tmp_path / "c.json")
+    assert read_checkpoint(tmp_path / "c.json") == lost
+
+
 def test_a_ledger_that_went_on_accounts_for_its_checkpoints(place: Place) -> None:
     made = [place.checkpoint()]
     for _ in range(3):
