@@ -67,6 +67,10 @@ class Loss:
             max(0, self.delta - before.delta),
         )
 
+    def is_within(self, most: Loss) -> bool:
+        """Whether no amount is above that of `most`."""
+        return self.beyond(most) == NOTHING
+
     @property
     def is_nothing(self) -> bool:
         return self == NOTHING

@@ -96,7 +96,7 @@ def charge_request(
 def paid_release(ledger: Ledger, request: ChargeRequest) -> StoredRelease | None:
     """The stored answer to the request, if this asker has paid for it."""
     stored = ledger.find_for(request)
-    return None if stored is None or stored.owed(older.own_pairs(request)) else stored
+    return None if stored is None or stored.owed(request.own) else stored
 
 
 def released(
@@ -172,9 +172,6 @@ def _asked_now(query: Query, nano: int, *, fresh: bool, request_id: str | None) 
     plan = pricing.affordable(query, nano)
     request = charge_request(query, plan, versions, request_id)
     stored = None if fresh else query.session.ledger.find_for(request)
-    if stored is not None and stored.owed(older.own_pairs(request)) and not older.no_dearer(stored.loss, request.loss):
-        # Another analyst's answer, made at a price that this one was not asked for: a new answer, at the asked one.
-        stored = None
     return Asking(plan, versions, request, stored)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dpquery.accounting import Loss
-    from dpquery.ledger import ChargeRequest, Pair, StoredRelease
+    from dpquery.ledger import ChargeRequest, StoredRelease
     from dpquery.privacy.question import Versions
 
 AsOf: TypeAlias = int | date | str
@@ -53,17 +53,6 @@ def _not_understood() -> UsageError:
     return UsageError("DPQ-002", "as_of is a data version, a date, or the name of a release", fix=EXAMPLE)
 
 
-def own_pairs(request: ChargeRequest) -> tuple[Pair, ...]:
-    """The asker's own scope in each block."""
-    return tuple(pair for pair in request.charges if pair[0].kind == "analyst")
-
-
-def no_dearer(price: Loss, asked: Loss) -> bool:
-    """Whether a stored price is within the asked one in every amount; None is infinite."""
-    pairs = ((price.epsilon, asked.epsilon), (price.rho, asked.rho), (price.delta, asked.delta))
-    return all(most is None or (paid is not None and paid <= most) for paid, most in pairs)
-
-
 def named(found: Sequence[StoredRelease], request: ChargeRequest, prices: Sequence[Loss], as_of: AsOf) -> StoredRelease:
     """The one of `found`, newest first, that `as_of` names.
 
@@ -72,13 +61,13 @@ def named(found: Sequence[StoredRelease], request: ChargeRequest, prices: Sequen
     that the request owes least for. UsageError, which tells of the asker's own answers only, if there is none.
     """
     asked = request.asked_epsilon or 0
-    free = {s.sequence for s in found if not s.owed(own_pairs(request))}
+    free = {s.sequence for s in found if not s.owed(request.own)}
     fitting = [
         s
         for s in found
         if _is_meant(s, as_of)
         and (isinstance(as_of, str) or (s.asked_epsilon or 0) >= asked)
-        and (s.sequence in free or any(no_dearer(s.loss, price) for price in prices))
+        and (s.sequence in free or any(s.loss.is_within(price) for price in prices))
     ]
     if not fitting:
         raise _none(as_of, asked, [s for s in found if s.sequence in free])
@@ -88,8 +77,8 @@ def named(found: Sequence[StoredRelease], request: ChargeRequest, prices: Sequen
 
 def newest_paid(found: Sequence[StoredRelease], request: ChargeRequest) -> StoredRelease | None:
     """The newest of `found` that this asker has paid for, asked for with the epsilon of `request` or more."""
-    asked, own = request.asked_epsilon or 0, own_pairs(request)
-    return next((s for s in found if (s.asked_epsilon or 0) >= asked and not s.owed(own)), None)
+    asked = request.asked_epsilon or 0
+    return next((s for s in found if (s.asked_epsilon or 0) >= asked and not s.owed(request.own)), None)
 
 
 def outdated(versions: Versions, now: Versions) -> tuple[str, ...]:

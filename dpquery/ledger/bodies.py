@@ -82,7 +82,6 @@ class ChargeBody:
     charges: tuple[Pair, ...]
     loss: Loss
     asked_epsilon: int | None
-    asked_rho: int | None
     request: str
     """Digest of the asker's request id; empty without one."""
     fingerprint: str
@@ -97,7 +96,7 @@ class ChargeBody:
             "unversioned": self.unversioned,
             "charges": _pairs_to_json(self.charges),
             "loss": loss_to_json(self.loss),
-            "asked": {"epsilon": _amount(self.asked_epsilon), "rho": _amount(self.asked_rho)},
+            "asked": _amount(self.asked_epsilon),
             "request": self.request,
             "fingerprint": self.fingerprint,
             "plan": self.plan,
@@ -166,7 +165,6 @@ class RefuseBody:
     loss: Loss
     """What it would have cost."""
     asked_epsilon: int | None
-    asked_rho: int | None
     plan: Mapping[str, Any] = field(hash=False)
 
     def to_json(self) -> Json:
@@ -177,7 +175,7 @@ class RefuseBody:
             "question": self.question,
             "charges": _pairs_to_json(self.charges),
             "loss": loss_to_json(self.loss),
-            "asked": {"epsilon": _amount(self.asked_epsilon), "rho": _amount(self.asked_rho)},
+            "asked": _amount(self.asked_epsilon),
             "plan": self.plan,
         }
 
@@ -303,8 +301,7 @@ def _charge(raw: dict[str, Any]) -> ChargeBody:
         unversioned=raw["unversioned"],
         charges=_pairs(raw["charges"]),
         loss=loss_from_json(raw["loss"]),
-        asked_epsilon=_finite(raw["asked"]["epsilon"]),
-        asked_rho=_finite(raw["asked"]["rho"]),
+        asked_epsilon=_finite(raw["asked"]),
         request=raw["request"],
         fingerprint=raw["fingerprint"],
         plan=raw["plan"],
@@ -340,8 +337,7 @@ def _refuse(raw: dict[str, Any]) -> RefuseBody:
         question=raw["question"],
         charges=_pairs(raw["charges"]),
         loss=loss_from_json(raw["loss"]),
-        asked_epsilon=_finite(raw["asked"]["epsilon"]),
-        asked_rho=_finite(raw["asked"]["rho"]),
+        asked_epsilon=_finite(raw["asked"]),
         plan=raw["plan"],
     )
 

@@ -12,67 +12,56 @@ from dpquery.ledger.entries import release_name
 from dpquery.ledger.joining import known_groups, merged
 from dpquery.ledger.refusals import RequestIdTaken
 from dpquery.ledger.requests import Charged, ChargedPair, RecordedRequest, StoredRelease, request_key
-from dpquery.ledger.rows import entry_at, is_released, paid_pairs
+from dpquery.ledger.rows import charge_losses, entry_at, is_released, paid_pairs
 from dpquery.ledger.schema import charges, entries, releases, requests
 from dpquery.ledger.scopes import Scope, with_groups
 from dpquery.ledger.spending import charge_body, stored_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy import Connection
 
     from dpquery.ledger.requests import ChargeRequest
-    from dpquery.ledger.scopes import Pair
 
 CANDIDATES_MAX = 100
 """How many stored answers to one question are weighed against each other: the newest."""
 
 
-def find_release(
-    connection: Connection,
-    question: str,
-    epsilon_at_least: int | None,
-    rho_at_least: int | None,
-    charged_to: Collection[Pair],
-) -> StoredRelease | None:
-    """The newest release that answers `question` at the asked loss or more.
-
-    Of several, one for which fewest of `charged_to` have still to pay: who has paid never pays for a newer one.
-    """
-    found = (
-        select(charges.c.sequence)
-        .join(releases, releases.c.charge == charges.c.sequence)
-        .where(charges.c.question == question)
-        .order_by(charges.c.sequence.desc())
-        .limit(CANDIDATES_MAX)
-    )
-    if epsilon_at_least is not None:
-        found = found.where(charges.c.asked_epsilon >= epsilon_at_least)
-    if rho_at_least is not None:
-        found = found.where(charges.c.asked_rho >= rho_at_least)
-    candidates = connection.execute(found).scalars().all()
-    if not candidates:
-        return None
-    wanted = frozenset(charged_to)
-    if not wanted:
-        return _stored(connection, candidates[0])
-    return _stored(connection, min(candidates, key=lambda one: len(wanted - paid_pairs(connection, one))))
-
-
 def find_for(connection: Connection, request: ChargeRequest) -> StoredRelease | None:
-    """The release that `request` should get without a new one being made; None if it has to be charged."""
+    """The release that `request` should get without a new one being made; None if it has to be charged.
+
+    Of several, one for which fewest scopes and blocks have still to pay, the newest: who has paid never pays for a
+    newer one. One that the asker's own scope has not paid for may cost no more than the request itself.
+    """
     if request.request_id is not None:
         row = connection.execute(select(requests).where(requests.c.request == request.request_key)).one_or_none()
         if row is not None:
             if row.fingerprint != request.fingerprint:
                 raise RequestIdTaken
             return _stored(connection, row.charge) if is_released(connection, row.charge) else None
-    epsilon, rho = request.asked
-    if request.asked_epsilon is None and request.asked_rho is None and epsilon is not None:
-        rho = None  # asked as epsilon: what it costs in rho is not part of what was asked
-    payers = with_groups(request.charges, merged(known_groups(connection), request.members))
-    return find_release(connection, request.question, epsilon, rho, payers)
+    candidates = _answering(connection, request)
+    paid = {charge: paid_pairs(connection, charge) for charge in candidates}
+    unseen = [charge for charge in candidates if not paid[charge].issuperset(request.own)]
+    dear = {c for c, loss in charge_losses(connection, unseen).items() if not loss.is_within(request.loss)}
+    candidates = [charge for charge in candidates if charge not in dear]
+    payers = frozenset(with_groups(request.charges, merged(known_groups(connection), request.members)))
+    found = min(candidates, key=lambda charge: len(payers - paid[charge]), default=None)
+    return None if found is None else _stored(connection, found)
+
+
+def _answering(connection: Connection, request: ChargeRequest) -> list[int]:
+    """Charges of the newest releases that answer the question, and were asked for with the same epsilon or more."""
+    if request.asked is None:
+        return []
+    found = (
+        select(charges.c.sequence)
+        .join(releases, releases.c.charge == charges.c.sequence)
+        .where(charges.c.question == request.question, charges.c.asked_epsilon >= request.asked)
+        .order_by(charges.c.sequence.desc())
+        .limit(CANDIDATES_MAX)
+    )
+    return list(connection.execute(found).scalars())
 
 
 def find_versions(connection: Connection, unversioned: str) -> tuple[StoredRelease, ...]:
@@ -162,7 +151,6 @@ def _stored(connection: Connection, charge: int) -> StoredRelease:
         at=entry.at,
         question=body.question,
         asked_epsilon=body.asked_epsilon,
-        asked_rho=body.asked_rho,
         loss=body.loss,
         charged=paid_pairs(connection, charge),
         plan=body.plan,

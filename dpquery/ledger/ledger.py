@@ -210,25 +210,11 @@ class Ledger:
         with self._writing() as writing:
             spending.fail(writing, charged)
 
-    def find_release(
-        self,
-        question: str,
-        epsilon_at_least: int | None = None,
-        rho_at_least: int | None = None,
-        *,
-        charged_to: Collection[Pair] = (),
-    ) -> StoredRelease | None:
-        """The newest stored release that answers `question` and was asked for at the given loss (nano, pico) or more.
-
-        With `charged_to`, one that those scopes and blocks have paid for goes before a newer one.
-        """
-        with self._database.reading() as connection:
-            return finding.find_release(connection, question, epsilon_at_least, rho_at_least, charged_to)
-
     def find_for(self, request: ChargeRequest) -> StoredRelease | None:
         """The stored release that `request` should get: that of its request id, else the one it owes least for.
 
-        None: it is to be charged. Raises RequestIdTaken (DPQ-203).
+        Of those that the asker has not paid for, none that costs more than the request. None: it is to be charged.
+        Raises RequestIdTaken (DPQ-203).
         """
         with self._database.reading() as connection:
             return finding.find_for(connection, request)

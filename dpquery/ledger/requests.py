@@ -40,10 +40,8 @@ class ChargeRequest:
     body: Mapping[str, Json] = field(default_factory=dict, hash=False)
     """Summary of the plan for reports: integers, text, lists and objects."""
     asked_epsilon: int | None = None
-    """What the asker asked for, in nano: stored releases answer requests that ask for no more. The epsilon of `loss`
-    if neither this nor `asked_rho` is given."""
-    asked_rho: int | None = None
-    """Likewise in pico."""
+    """What the asker asked for, in nano: stored releases answer requests that ask for no more. None: the epsilon of
+    `loss`."""
     unversioned: str = ""
     """Digest of the question without the versions of data and consent, by which older answers to it are found."""
     as_of: str = ""
@@ -70,11 +68,14 @@ class ChargeRequest:
         return tuple(sorted(self.charges, key=pair_key))
 
     @property
-    def asked(self) -> tuple[int | None, int | None]:
-        """Nano-epsilon and pico-rho that a stored release is compared by."""
-        if self.asked_epsilon is None and self.asked_rho is None:
-            return self.loss.epsilon, self.loss.rho
-        return self.asked_epsilon, self.asked_rho
+    def own(self) -> tuple[Pair, ...]:
+        """The asker's own scope in each block."""
+        return tuple(pair for pair in self.charges if pair[0].kind == "analyst")
+
+    @property
+    def asked(self) -> int | None:
+        """Nano-epsilon that stored releases are compared by; None: that of the loss, which has no limit."""
+        return self.loss.epsilon if self.asked_epsilon is None else self.asked_epsilon
 
     @property
     def request_key(self) -> str:
@@ -84,7 +85,7 @@ class ChargeRequest:
     @property
     def fingerprint(self) -> str:
         """Digest of all that makes a retry the same request: what was asked, and not who shares a group by now."""
-        asked = [-1 if amount is None else amount for amount in (self.asked_epsilon, self.asked_rho)]
+        asked = -1 if self.asked_epsilon is None else self.asked_epsilon
         pairs = [[str(scope), block] for scope, block in self.pairs]
         amounts = loss_to_json(self.loss)
         return _digest(["fingerprint/1", self.question, self.purpose, pairs, amounts, asked, self.as_of])
@@ -136,7 +137,6 @@ class StoredRelease:
     """When it was charged."""
     question: str
     asked_epsilon: int | None
-    asked_rho: int | None
     loss: Loss
     """What a scope that has not paid for it yet will be charged."""
     charged: frozenset[Pair]

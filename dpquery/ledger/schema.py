@@ -62,9 +62,7 @@ charges = Table(
     Column("question", Text, nullable=False),
     Column("unversioned", Text, nullable=False),
     Column("asked_epsilon", _Whole),
-    Column("asked_rho", _Whole),
     CheckConstraint("asked_epsilon >= 0", name="charges_asked_epsilon"),
-    CheckConstraint("asked_rho >= 0", name="charges_asked_rho"),
     sqlite_strict=True,
 )
 Index("charges_question", charges.c.question, charges.c.sequence)

@@ -51,7 +51,6 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
     refused = _refused(writing, request, pairs, request.loss)
     if refused is not None:
         return refused
-    epsilon, rho = request.asked
     body = ChargeBody(
         asker=request.asker,
         purpose=request.purpose,
@@ -59,8 +58,7 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
         unversioned=request.unversioned,
         charges=pairs,
         loss=request.loss,
-        asked_epsilon=epsilon,
-        asked_rho=rho,
+        asked_epsilon=request.asked,
         request=request.request_key,
         fingerprint=request.fingerprint if request.request_id is not None else "",
         plan=request.body,
@@ -70,8 +68,7 @@ def charge(writing: Writing, request: ChargeRequest) -> Charged | BudgetRefused:
         "sequence": entry.sequence,
         "question": request.question,
         "unversioned": request.unversioned,
-        "asked_epsilon": epsilon,
-        "asked_rho": rho,
+        "asked_epsilon": request.asked,
     }
     writing.connection.execute(insert(charges), question)
     _spend(writing, entry.sequence, entry, pairs, request.loss)
@@ -211,7 +208,6 @@ def _refused(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...], 
     if not found:
         return None
     refused = refusal(found, request.asker, loss)
-    epsilon, rho = request.asked
     body = RefuseBody(
         code=refused.code,
         asker=request.asker,
@@ -219,8 +215,7 @@ def _refused(writing: Writing, request: ChargeRequest, pairs: tuple[Pair, ...], 
         question=request.question,
         charges=with_groups(request.charges, writing.fold.groups),
         loss=loss,
-        asked_epsilon=epsilon,
-        asked_rho=rho,
+        asked_epsilon=request.asked,
         plan=request.body,
     )
     writing.append("refuse", body)

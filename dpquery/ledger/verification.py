@@ -91,8 +91,7 @@ class _Tables:
         """Take in the next entry, made under `caps`; LedgerError DPQ-802 if it does not follow from those before."""
         match body:
             case ChargeBody():
-                asked = (body.asked_epsilon, body.asked_rho)
-                self.charges[entry.sequence] = (body.question, body.unversioned, *asked)
+                self.charges[entry.sequence] = (body.question, body.unversioned, body.asked_epsilon)
                 self.losses[entry.sequence] = body.loss
                 self.admitted |= {pair: caps.cap(*pair) for pair in body.charges}
                 self._pay(entry, entry.sequence, body.charges)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgers import fresh_place, pure_grants
+from ledgers import fresh_place, newest_stored, pure_grants
 from planning import POLICY
 from stores import MadeStore, made_up_calls, make_store
 
@@ -76,7 +76,7 @@ def test_every_number_in_a_ledger_is_a_whole_one(tmp_path: Path) -> None:
     asked = ChargeRequest("one", "q", "ana", "p", pairs, Loss.of(1, rho=None), {"cells": 3})
     with fresh_place(tmp_path).create(pure_grants(10 * NANO, "ana")) as ledger:
         ledger.record(ledger.charge(asked), b"answer")
-        found = ledger.find_release("q")
+        found = newest_stored(ledger, "q")
         assert found is not None
         ledger.adopt(asked, found)
         with pytest.raises(BudgetRefused):

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import newest_stored
 
 from dpquery.accounting import Cap, Loss
 from dpquery.errors import BudgetRefused, DpqueryError, InternalError, LedgerError, UsageError
@@ -187,7 +188,7 @@ def test_a_failure_after_the_answer_changes_nothing(ledger: Ledger) -> None:
 
 def test_each_scope_pays_once_for_one_release(ledger: Ledger) -> None:
     ledger.record(ledger.charge(request("q", 3, more=(GROUP,))), b"answer")
-    stored = ledger.find_release("q", 2)
+    stored = newest_stored(ledger, "q")
     assert stored is not None
     theirs = ledger.adopt(request("q", 2, asker="ben", more=(GROUP,)), stored)
     assert [(str(pair.scope), pair.new) for pair in theirs.charges] == [
@@ -198,7 +199,7 @@ def test_each_scope_pays_once_for_one_release(ledger: Ledger) -> None:
     assert (theirs.payload, theirs.loss) == (b"answer", Loss(3, None, 0))
     assert [spent(ledger, scope) for scope in (DATASET, ANA, BEN, GROUP)] == [3, 3, 3, 3]
     for asker in ("ana", "ben"):
-        stored = ledger.find_release("q", 2)
+        stored = newest_stored(ledger, "q")
         assert stored is not None
         again = ledger.adopt(request("q", 2, asker=asker), stored)
         assert not any(pair.new for pair in again.charges)
@@ -208,7 +209,7 @@ def test_each_scope_pays_once_for_one_release(ledger: Ledger) -> None:
 def test_an_adoption_needs_budget_for_what_the_release_cost(ledger: Ledger) -> None:
     ledger.charge(request("own", 8, asker="ben"))
     ledger.record(ledger.charge(request("q", 3)), b"answer")
-    stored = ledger.find_release("q", 1)
+    stored = newest_stored(ledger, "q")
     assert stored is not None
     with pytest.raises(OverBudget):
         ledger.adopt(request("q", 1, asker="ben"), stored)
@@ -220,14 +221,41 @@ def test_an_adoption_needs_budget_for_what_the_release_cost(ledger: Ledger) -> N
 def test_who_has_paid_is_not_sent_to_a_newer_release(ledger: Ledger) -> None:
     ledger.record(ledger.charge(request("q", 3)), b"older")
     ledger.record(ledger.charge(request("q", 3, asker="ben")), b"newer")
-    newest = ledger.find_release("q", 3)
+    newest = newest_stored(ledger, "q")
     own = ledger.find_for(request("q", 3))
     assert newest is not None
     assert own is not None
     assert (ledger.payload_of(newest), ledger.payload_of(own)) == (b"newer", b"older")
     assert own.owed(request("q", 3).charges) == ()
-    assert ledger.find_release("q", 4) is None
-    assert ledger.find_release("another", None) is None
+    assert ledger.find_for(request("q", 4)) is None
+    assert ledger.find_for(request("another", 1)) is None
+
+
+def test_of_several_stored_answers_the_one_that_the_price_buys(ledger: Ledger) -> None:
+    """A dearer one that is newer hides none that fits; who has paid for the dearer one gets it."""
+    ledger.record(ledger.charge(request("q", 2)), b"cheap")
+    ledger.record(ledger.charge(request("q", 4)), b"dear")
+    theirs = request("q", 2, asker="ben")
+    stored = ledger.find_for(theirs)
+    assert stored is not None
+    assert ledger.payload_of(stored) == b"cheap"
+    assert [str(scope) for scope, _ in stored.owed(theirs.charges)] == ["analyst:ben"]
+    assert ledger.find_for(request("q", 1, asker="ben")) is None
+    assert ledger.find_for(request("q", 3, asker="ben")) is None
+    dear = ledger.find_for(request("q", 4, asker="ben"))
+    assert dear is not None
+    ledger.adopt(request("q", 4, asker="ben"), dear)
+    own = ledger.find_for(request("q", 1, asker="ben"))
+    assert own is not None
+    assert ledger.payload_of(own) == b"dear"
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "rho", "fits"), [(2, 9, True), (2, 8, False), (None, 9, True), (None, 8, False), (1, None, False)]
+)
+def test_a_price_fits_in_every_amount(ledger: Ledger, epsilon: int | None, rho: int | None, fits: bool) -> None:
+    ledger.record(ledger.charge(request("q", 2, 9, asked=1)), b"answer")
+    assert (ledger.find_for(request("q", epsilon, rho, asker="ben", asked=1)) is not None) == fits
 
 
 def test_a_request_id_keeps_its_release(ledger: Ledger) -> None:
@@ -235,7 +263,7 @@ def test_a_request_id_keeps_its_release(ledger: Ledger) -> None:
     ledger.record(ledger.charge(asked), b"first")
     ledger.record(ledger.charge(request("q", 3, request_id="two")), b"second")
     kept = ledger.find_for(asked)
-    other = ledger.find_release("q")
+    other = newest_stored(ledger, "q")
     assert kept is not None
     assert other is not None
     assert ledger.payload_of(kept) == b"first"

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import quick_folder
+from ledgers import newest_stored, quick_folder
 
 from dpquery.accounting import NOTHING, Cap, Loss
 from dpquery.errors import BudgetRefused, LedgerError, UsageError
@@ -763,7 +763,7 @@ def filled(place: Place) -> Checkpoint:
     with place.open() as ledger:
         asked = ask("kept", 2, request_id="one")
         ledger.record(ledger.charge(asked), b"a stored release" * 50)
-        stored = ledger.find_release("kept")
+        stored = newest_stored(ledger, "kept")
         assert stored is not None
         ledger.adopt(ask("kept", 2, asker="ben"), stored)
         ledger.fail(ledger.charge(ask("failing", 2)))

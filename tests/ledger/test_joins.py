@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from ledgers import newest_stored
 
 from dpquery.accounting import NOTHING, Cap, Loss, admits
 from dpquery.errors import BudgetRefused, LedgerError
@@ -109,7 +110,7 @@ def test_who_joins_brings_what_they_have_seen_even_beyond_the_cap(folder: Path) 
 def test_a_release_that_two_members_saw_counts_once(folder: Path) -> None:
     with create(folder) as ledger:
         answer(ledger, request("ana", "q", FIVE))
-        stored = ledger.find_release("q")
+        stored = newest_stored(ledger, "q")
         assert stored is not None
         ledger.adopt(request("ben", "q", FIVE), stored)
         everyone = (("free", "ana"), ("free", "ben"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from ledgers import newest_stored
 from postgres_server import Server, server
 
 from dpquery.accounting import Cap, Loss
@@ -38,7 +39,7 @@ def url(running: Server, tmp_path: Path) -> str:
     with make(url, tmp_path) as ledger:
         first = ask("q", 2, "one")
         ledger.record(ledger.charge(first), b"answer")
-        stored = ledger.find_release("q")
+        stored = newest_stored(ledger, "q")
         assert stored is not None
         ledger.adopt(ask("q", 2, None), stored)
         ledger.fail(ledger.charge(ask("failing", 2, None)))

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import newest_stored
 
 from dpquery.accounting import Cap, Loss
 from dpquery.errors import LedgerError
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     with Ledger.create(tmp_path / "l.sqlite", dataset="d", steward_key=key, grants=grants) as ledger:
         first = ask("q", 2, "one")
         ledger.record(ledger.charge(first), b"answer")
-        stored = ledger.find_release("q")
+        stored = newest_stored(ledger, "q")
         assert stored is not None
         ledger.adopt(ask("q", 2, None), stored)
         ledger.fail(ledger.charge(ask("failing", 2, None)))

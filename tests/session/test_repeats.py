@@ -128,6 +128,14 @@ def test_of_several_answers_the_one_that_is_paid_for(made: MadeStore) -> None:
         assert ana.sql(SQL).run(epsilon=0.5, as_of=2).release_id == own.release_id
 
 
+def test_another_analyst_is_offered_the_answer_that_the_price_buys(made: MadeStore) -> None:
+    ana, ben = made.connect("ana"), made.connect("ben")
+    cheap = ana.sql(SQL).run(epsilon=0.5)
+    ana.sql(SQL).run(epsilon=1.0)
+    theirs = ben.sql(SQL).run(epsilon=0.5)
+    assert (theirs.release_id, new_scopes(theirs)) == (cheap.release_id, {"analyst:ben"})
+
+
 def test_the_preview_prices_the_new_answer_and_names_the_stored_one(asked: tuple[Session, Release]) -> None:
     session, first = asked
     preview = session.sql(SQL).preview(epsilon=0.5)

@@ -18,7 +18,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from forking import Tell, forked, ready, told
-from ledgers import Place, fresh_place, pure_grants, quick_folder
+from ledgers import Place, fresh_place, newest_stored, pure_grants, quick_folder
 from sqlalchemy.exc import DBAPIError
 
 from dpquery.accounting import Cap, Loss
@@ -92,7 +92,7 @@ def fail(ledger: Ledger, _: Place) -> None:
 
 
 def adopt(ledger: Ledger, _: Place) -> None:
-    stored = ledger.find_release("stored")
+    stored = newest_stored(ledger, "stored")
     assert stored is not None
     asked = replace(request("stored"), request_id="again")
     assert ledger.adopt(asked, stored).payload == b"stored"
@@ -175,7 +175,7 @@ def look(place: Place, tell: Tell) -> None:
     with place.open() as ledger:
         kinds = [entry.kind for entry in ledger.entries()]
         spent = {f"{balance.scope} {balance.block}": balance.spent.epsilon for balance in ledger.balances()}
-        stored = [name for name in ("stored", "open") if ledger.find_release(name) is not None]
+        stored = [name for name in ("stored", "open") if newest_stored(ledger, name) is not None]
         assert ledger.verify().entries == len(kinds)
         assert ledger.charge(request("afterwards")).fresh
     tell(json.dumps([kinds, spent, stored]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from crashes import Crash, Died, Ending, crashing
 from ledger_model import Paid, World, differences
-from ledgers import Place, fresh_place, quick_folder
+from ledgers import Place, fresh_place, newest_stored, quick_folder
 
 from dpquery.accounting import Cap, Loss
 from dpquery.errors import BudgetRefused, LedgerError
@@ -96,7 +96,7 @@ class History:
 
     def adopt(self, which: int, request: ChargeRequest, death: Death | None = None) -> None:
         """Take the stored release with the least to pay, where there is one."""
-        stored = self.ledgers[which].find_release(request.question, charged_to=request.charges)
+        stored = newest_stored(self.ledgers[which], request.question)
         if stored is None:
             return
         assert self.ledgers[which].payload_of(stored) == self.world.stored[stored.sequence]

@@ -13,11 +13,15 @@ from postgres_server import server
 
 from dpquery.accounting import Cap
 from dpquery.ledger import Grant, Ledger, Scope, make_steward_key
+from dpquery.ledger.bodies import ChargeBody, decode
+from dpquery.ledger.entries import release_name
 from dpquery.ledger.ledger import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
+
+    from dpquery.ledger import StoredRelease
 
 STORES = ("sqlite", "postgresql")
 """Kinds of store: what tests are parametrized with."""
@@ -69,6 +73,14 @@ def quick_folder() -> Iterator[Path]:
     base = IN_MEMORY if IN_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="dpquery-ledger-", dir=base) as folder:
         yield Path(folder)
+
+
+def newest_stored(ledger: Ledger, question: str) -> StoredRelease | None:
+    """The newest release that is stored for a question, whatever it was asked at."""
+    charged = [(entry, body) for entry in ledger.entries() if isinstance(body := decode(entry), ChargeBody)]
+    of_it = [(body.asker, release_name(entry.hash)) for entry, body in charged if body.question == question]
+    found = (ledger.find_named(asker, release) for asker, release in reversed(of_it))
+    return next((stored for stored in found if stored is not None), None)
 
 
 def pure_grants(epsilon: int, *names: str) -> list[Grant]:

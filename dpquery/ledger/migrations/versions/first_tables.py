@@ -102,9 +102,7 @@ def upgrade() -> None:
         sa.Column("question", sa.Text, nullable=False),
         sa.Column("unversioned", sa.Text, nullable=False),
         sa.Column("asked_epsilon", _WHOLE),
-        sa.Column("asked_rho", _WHOLE),
         sa.CheckConstraint("asked_epsilon >= 0", name="charges_asked_epsilon"),
-        sa.CheckConstraint("asked_rho >= 0", name="charges_asked_rho"),
         sqlite_strict=True,
     )
     op.create_index("charges_question", "charges", ["question", "sequence"])
