@@ -28,7 +28,7 @@ from dpquery.ledger import EACH_BLOCK, Scope, ScopeBalance, usage_of
 from dpquery.reports.forecast import forecast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import date
 
     from dpquery.accounting import Cap, Loss
@@ -106,17 +106,23 @@ def read_usage(ledger: Ledger) -> tuple[Verification, Usage]:
 
 
 def budget_document(
-    policy: Policy, ledger: Ledger, notes: Sequence[str] = (), *, now: Callable[[], datetime] = utc_now
+    policy: Policy,
+    ledger: Ledger,
+    notes: Sequence[str] = (),
+    *,
+    blocks: Collection[str] | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> BudgetDocument:
-    """Every scope and block with its cap, spending and what is left; the ledger is verified on the way."""
+    """Every scope and block, or those of `blocks`, with cap, spending and what is left; the ledger is verified."""
     at = now().astimezone(UTC)
     verification, usage = read_usage(ledger)
+    found = scope_budgets(usage, policy.limits.delta_release, today=at.date())
     return BudgetDocument(
         dataset=policy.dataset,
         at=clock_text(at),
         policy_version=policy.version,
         ledger=LedgerState(head=verification.head, entries=verification.entries, verified=verification.verified),
-        scopes=scope_budgets(usage, policy.limits.delta_release, today=at.date()),
+        scopes=tuple(each for each in found if blocks is None or each.block in blocks),
         lifetime=tuple(lifetime(total) for total in usage.lifetimes),
         notes=tuple(notes),
     )
@@ -230,14 +236,17 @@ def _filters(cap: Cap, spent: Loss) -> FilterStates:
 
 
 def share_used(cap: Cap, spent: Loss) -> float:
-    """Share of the filter that has more left; above 1 where the cap was lowered below what is spent."""
+    """Share of the filter that has more left, or of the delta for answers if that is more used.
+
+    Above 1 where the cap was lowered below what is spent.
+    """
     shares = []
     if spent.epsilon is not None and cap.epsilon:
         shares.append(spent.epsilon / cap.epsilon)
     if spent.rho is not None and cap.rho:
         shares.append(spent.rho / cap.rho)
-    used = min(shares, default=1.0)
-    return used if spent.delta <= cap.delta_selection else max(1.0, used)
+    of_delta = spent.delta / cap.delta_selection if cap.delta_selection else float(spent.delta > 0)
+    return max(min(shares, default=1.0), of_delta)
 
 
 def _delta_left(cap: Cap, spent: Loss) -> float:

@@ -84,9 +84,15 @@ class Cost(_Document):
     charged: tuple[ScopeCharge, ...]
 
 
+DELTA_LEFT = (
+    "of the cap's delta. Where the policy sets min_people a half is set aside for Gaussian noise, and groups that are "
+    "not declared can still spend half of the rest; elsewhere all of it is set aside for Gaussian noise"
+)
+
+
 class Left(_Document):
     epsilon: float
-    delta: float
+    delta: float = Field(description=DELTA_LEFT)
     more_like_this: int
     binding_scope: str
 
@@ -308,8 +314,11 @@ class ScopeBudget(_Document):
     cap: Amount
     ceiling: Amount | None = Field(None, description="the first cap: the limit of later grants")
     spent: Amount
-    left: Amount
-    used: float = Field(description="share of the filter that has more left; above 1 where a cap was lowered")
+    left: Amount = Field(description=f"delta: {DELTA_LEFT}")
+    used: float = Field(
+        description="share of the filter that has more left, or of the delta that groups which are not declared can "
+        "spend, if more of that is used; above 1 where a cap was lowered"
+    )
     filters: FilterStates
     entries: EntryCounts
     more_like_last: int | None
@@ -430,7 +439,7 @@ class SimulatedScope(_Document):
     cap: Amount
     spent: Amount
     left: Amount
-    used: float
+    used: float = Field(description="as in a budget")
     ran_out_at: str | None = Field(description="when it first refused a query that was answered; null: never")
     left_now: Amount | None = Field(description="what is left as things are; null: no cap")
 

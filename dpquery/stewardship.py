@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from dpquery import arguments
 from dpquery.budget import budget_document, read_usage, utc_now
 from dpquery.catalog import catalog_of
-from dpquery.decisions import Amounts, Decision, decide
+from dpquery.decisions import Amounts, Decision, checked_block, decide
 from dpquery.describe import versions_of_libraries
 from dpquery.documents import CheckpointFound, LedgerVerificationDocument, PolicyChange, PolicyDiffDocument
 from dpquery.errors import LedgerError, UsageError
@@ -207,11 +207,12 @@ class Steward:
         with open_ledger(self.store) as ledger:
             return check_against(saved, self.store, ledger)
 
-    def budget(self) -> BudgetDocument:
-        """Who has spent what, per scope and block, with the ledger verified."""
+    def budget(self, blocks: Sequence[str] | None = None) -> BudgetDocument:
+        """Who has spent what, per scope and block, with the ledger verified. `blocks`: only these; None is all."""
+        named = None if blocks is None else [checked_block(block) for block in blocks]
         with open_ledger(self.store) as ledger:
             policy = self.store.policy
-            return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()))
+            return budget_document(policy, ledger, edited_budgets(policy, ledger.caps()), blocks=named)
 
     @overload
     def report(self, kind: Literal["budget"] = "budget", *, coverage: float | None = None) -> Report: ...

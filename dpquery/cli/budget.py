@@ -14,13 +14,14 @@ OK, OVER = 0, 4
 
 
 def show_budget(document: BudgetDocument, *, json: bool, fail_at: str | None) -> int:
-    """The budget of every scope and block; the exit status, 4 if `fail_at` is passed somewhere."""
+    """The budget of every scope and block; the exit status, 4 if `fail_at` is passed where a scope is open."""
     limit = None if fail_at is None else _share(fail_at)
     if json:
         print(document.model_dump_json(by_alias=True))
     else:
         _print(document)
-    over = [scope for scope in document.scopes if limit is not None and scope.used > limit]
+    looked_at = [scope for scope in document.scopes if scope.state == "open"]
+    over = [scope for scope in looked_at if limit is not None and scope.used > limit]
     for scope in over:
         note(f"{scope.scope} has used {scope.used:.0%} in {scope.block}")
     return OVER if over else OK

@@ -180,14 +180,15 @@ def query(
 def budget(
     folder: Folder,
     *,
+    block: Annotated[list[str] | None, typer.Option(help="only this block; may be given again")] = None,
     json: Json = False,
-    fail_at: Annotated[str | None, typer.Option(help="exit 4 when a scope has used more, such as 80%")] = None,
+    fail_at: Annotated[str | None, typer.Option(help="exit 4 when an open scope has used more, such as 80%")] = None,
 ) -> None:
     """Show who has spent what, and what is left."""
     from dpquery.cli.budget import show_budget
     from dpquery.stewardship import steward
 
-    raise typer.Exit(show_budget(steward(folder).budget(), json=json, fail_at=fail_at))
+    raise typer.Exit(show_budget(steward(folder).budget(block), json=json, fail_at=fail_at))
 
 
 @app.command()

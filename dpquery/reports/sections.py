@@ -393,7 +393,9 @@ def _use_table(caption: str, what: str, rows: Iterable[UseRow]) -> Table:
 
 def _accounting(accounting: ReportAccounting) -> tuple[Part, ...]:
     deltas = Table(
-        "Delta of every scope and block, and the ceiling that no later grant exceeds.",
+        "Delta of every scope and block, and the ceiling that no later grant exceeds. All of a cap's delta is set "
+        "aside for Gaussian noise, or a half where groups that are not declared may be asked for: these can spend half "
+        "of the rest.",
         (
             Column("scope"),
             Column("block", "date"),

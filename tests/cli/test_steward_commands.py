@@ -101,6 +101,23 @@ def test_fail_at_fails_when_more_is_used(
     valid(json.loads(capsys.readouterr().out), "budget")
 
 
+def test_fail_at_looks_at_open_scopes_of_the_blocks_that_are_named(tmp_path: Path) -> None:
+    """A month that is used up does not fail for ever."""
+    made = make_store(tmp_path, POLICY.replace("ana = { epsilon = 10.0", "ana = { epsilon = 1.0"), made_up_calls(60))
+    sql = "SELECT COUNT(*) FROM calls WHERE day = '2026-01-01'"
+    assert dpquery("query", made.folder, sql, *ASK, "--epsilon", 0.95).returncode == 0
+    failing = ["budget", made.folder, "--fail-at", "80%"]
+    assert dpquery(*failing).returncode == dpquery(*failing, "--block", "2026-01").returncode == 4
+    some = dpquery(*failing, "--block", "2026-02", "--block", "*", "--json")
+    assert some.returncode == 0
+    assert {scope["block"] for scope in json.loads(some.stdout)["scopes"]} == {"*"}
+    assert dpquery("budget", made.folder, "--block", "2026-13").returncode == 2
+    made.steward.close("analyst:ana", block="2026-01", reason="the study is over", actor="eva")
+    closed = dpquery(*failing)
+    assert closed.returncode == 0
+    assert "closed" in closed.stdout
+
+
 def test_fail_at_sees_the_filter_that_has_more_left(tmp_path: Path) -> None:
     """Eight of ten by the pure filter, and less by the other: the scope still has that to spend."""
     policy = POLICY.replace("ana = { epsilon = 10.0, delta = 1e-6 }", "ana = { epsilon = 1.0 }")

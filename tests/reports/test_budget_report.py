@@ -274,6 +274,25 @@ def test_odds_are_those_of_the_smaller_bound(tmp_path: Path) -> None:
     assert guarantee.promised.right_guesses == 100
 
 
+def test_delta_that_is_used_up_is_used(tmp_path: Path) -> None:
+    """A quarter of the cap's delta is there for groups that are not declared; epsilon is hardly touched."""
+    history = History(tmp_path)
+    for spent, status in ((5, "open"), (15, "nearly spent"), (5, "spent")):
+        assert history.ask("cleo", "marketing", Loss.of(Fraction(1, 10), Fraction(1, 200), Fraction(spent, 10**8)))
+        found = {(each.scope, each.block): each for each in reported(history).document.accounting.scopes}
+        cleo = found["analyst:cleo", "2026-01"]
+        assert cleo.status == status
+    assert (cleo.used, cleo.spent.delta, cleo.more_like_last) == (1.0, 2.5e-7, 0)
+    assert cleo.left.epsilon > 3.0
+    assert cleo.left.delta == 5e-7  # what is set aside for Gaussian noise
+    (budget,) = [
+        each
+        for each in budget_document(history.policy, history.ledger, blocks=["2026-01"]).scopes
+        if each.scope == "analyst:cleo"
+    ]
+    assert budget.used == 1.0
+
+
 def test_a_person_with_two_numbers(tmp_path: Path) -> None:
     text = HISTORY_POLICY.replace("dataset = { epsilon = 30.0", "dataset = { epsilon = 1.0")
     one, two, _ = reported(History(tmp_path, text)).document.unit.persons
@@ -315,6 +334,12 @@ def test_spent_rounds_up_and_left_down(amount: float) -> None:
     assert up(amount) <= amount * (1 + 1.1e-5)
     assert down(amount) >= amount * (1 - 1.1e-5)
     assert float(number_text(up(amount))) == up(amount)
+
+
+def test_the_page_says_from_where_on_odds_are_no_limit() -> None:
+    page = (Path(dpquery.__file__).parents[1] / "docs" / "reports.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"from epsilon (\d\.\d) on it is 100", page)
+    assert (right_guesses(float(first) - 0.1, 0.0), right_guesses(float(first), 0.0)) == (99, 100)
 
 
 @given(st.floats(0, 40), st.floats(0, 1))
