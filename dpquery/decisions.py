@@ -13,7 +13,7 @@ from dpquery.accounting import ATTO, NOTHING, Cap, admits
 from dpquery.budget import amount_of, scope_budget
 from dpquery.documents import CapState, DecisionDocument, LedgerEntry
 from dpquery.errors import UsageError
-from dpquery.first_grants import cap_of, exact
+from dpquery.first_grants import INIT, cap_of, exact
 from dpquery.ledger import EACH_BLOCK, Grant, Scope
 from dpquery.store.manifest import WHOLE_TABLE
 
@@ -69,6 +69,10 @@ def decide(decision: Decision, ledger: Ledger, policy: Policy, *, steward_key: P
     block = checked_block(decision.block)
     reason = arguments.text(decision.reason, "reason", example='reason="a study of the spring"')
     actor = arguments.text(decision.actor, "actor", example='actor="eva"')
+    if actor == INIT:
+        raise UsageError(
+            "DPQ-002", f"{INIT} is who made the first grants, and decides nothing later", fix="--actor NAME"
+        )
     if decision.amounts is None:
         scope = scope_to_close(policy, before, decision.scope)
         entry = ledger.close_scope(scope, block, reason=reason, actor=actor, steward_key=steward_key)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, assert_never
 from dpquery.accounting import NANO, NOTHING, Cap, Loss
 from dpquery.asking.access import check_purpose, check_table
 from dpquery.errors import NotAllowed
-from dpquery.first_grants import INIT
 from dpquery.ledger import EACH_BLOCK, Caps, Grant, Pair, Scope
 from dpquery.ledger.bodies import (
     AdoptBody,
@@ -143,18 +142,15 @@ class _Replay:
     beyond: list[Scope] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     gaussian: int = 0
-    beginning: bool = True
-    """Only first grants so far: the new policy's take their place."""
+    beginning: int = 0
+    """The last entry that the ledger was made with: the new policy's first grants take the place of these."""
 
     def apply(self, entry: Past) -> None:
         """Take in the next entry."""
         body = entry.body
-        self.beginning = self.beginning and (
-            isinstance(body, GenesisBody) or (isinstance(body, GrantBody) and body.actor == INIT)
-        )
         match body:
             case GrantBody() | CloseBody():
-                if not self.beginning:
+                if entry.sequence > self.beginning:
                     self._decide(entry.sequence, body)
             case ChargeBody():
                 self.charges[entry.sequence] = body
@@ -178,7 +174,9 @@ class _Replay:
                     self.spent[pair] = self.spent.get(pair, NOTHING) + loss
             case JoinBody():
                 self.members.append((body.group, body.analyst))
-            case GenesisBody() | ReleaseBody() | FailBody():
+            case GenesisBody(grants=grants):
+                self.beginning = entry.sequence + grants
+            case ReleaseBody() | FailBody():
                 pass
             case _:
                 assert_never(body)

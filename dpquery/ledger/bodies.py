@@ -31,9 +31,17 @@ class GenesisBody:
     """Random, so that a signature made for one ledger fits no other."""
     steward: str
     """Ed25519 public key, hexadecimal."""
+    grants: int
+    """How many grants follow at once: the budgets that the ledger was made with, and nobody's later decision."""
 
     def to_json(self) -> Json:
-        return {"dataset": self.dataset, "format": self.format, "ledger": self.ledger, "steward": self.steward}
+        return {
+            "dataset": self.dataset,
+            "format": self.format,
+            "ledger": self.ledger,
+            "steward": self.steward,
+            "grants": self.grants,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +290,7 @@ def decode(entry: Entry) -> Body:
 
 
 def _genesis(raw: dict[str, Any]) -> GenesisBody:
-    return GenesisBody(raw["dataset"], raw["format"], raw["ledger"], raw["steward"])
+    return GenesisBody(raw["dataset"], raw["format"], raw["ledger"], raw["steward"], _whole(raw["grants"]))
 
 
 def _grant(raw: dict[str, Any]) -> GrantBody:

@@ -61,6 +61,8 @@ class Fold:
         body = decode(entry)
         if isinstance(body, GenesisBody) != (entry.sequence == 1):
             broken_chain(entry.sequence, "is not where its kind belongs")
+        if self.genesis is not None and entry.sequence <= 1 + self.genesis.grants and not isinstance(body, GrantBody):
+            broken_chain(entry.sequence, "is none of the grants that the ledger was made with")
         match body:
             case GenesisBody():
                 check_format(body)

@@ -103,7 +103,7 @@ class Ledger:
         DPQ-803 if its folder or the key is open to others, DPQ-812 for a faulty URL.
         """
         key = read_steward_key(steward_key)
-        genesis = GenesisBody(dataset, FORMAT, secrets.token_hex(16), public_text(key))
+        genesis = GenesisBody(dataset, FORMAT, secrets.token_hex(16), public_text(key), grants=len(grants))
 
         def fill(connection: Connection) -> None:
             append(connection, "genesis", _label(now), canonical_text(genesis.to_json()))

@@ -332,6 +332,14 @@ _JOINED = listed(
     entries("{0} may bring {items} together too", "{0} may not bring {items} together any more"),
 )
 
+def _ledger_url(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
+    """Only what is in the ledger in use counts."""
+    here, there = ("the store's own file" if side is None else str(side) for side in (found.before, found.after))
+    lost = "what was spent in {left} counts no more: unless that ledger is moved to {used}, its budgets are given back"
+    yield change(found, "weakens", lost, left=here, used=there)
+    yield change(found, "strengthens", "what was spent in the ledger at {used} counts", used=there)
+
+
 _ERROR = f"{{after}}, not {{before}}. {_SAME_PRICE}"
 _READING = "Numbers that are read otherwise are other numbers"
 
@@ -531,7 +539,7 @@ RULES: dict[str, Rule] = {
     "consent.retention_days": neutral(
         "statements that bear on nothing any more are kept {after} days, not {before}: what stands stays as it is"
     ),
-    "ledger.url": neutral("the ledger is at {after}, not at {before}: what is spent there counts, and nothing else"),
+    "ledger.url": _ledger_url,
     "ledger.checkpoint": presence(
         "every use of the ledger checks {after}: an older copy put in its place is noticed",
         "no use of the ledger checks {before} any more: an older copy in its place gives spent budget back unseen",

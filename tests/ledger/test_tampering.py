@@ -15,6 +15,7 @@ from dpquery.errors import LedgerError
 from dpquery.ledger import ChargeRequest, Grant, Ledger, Scope, make_steward_key, sqlite
 from dpquery.ledger.canonical import Json, canonical_text
 from dpquery.ledger.entries import sealed
+from dpquery.ledger.fold import Fold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,6 +193,21 @@ def test_a_cap_raised_without_the_steward_is_found_though_the_chain_is_whole(pat
             ledger.verify()
         with pytest.raises(LedgerError, match="signature"):
             ledger.charge(ask("next", 1, None))
+
+
+def test_the_grants_that_a_ledger_was_made_with_are_grants(path: Path) -> None:
+    """A first entry that promises more of them than there are is no first entry."""
+    key = path.with_name("other")
+    make_steward_key(key)
+    with Ledger.create(path.with_name("m.sqlite"), dataset="d", steward_key=key) as made:
+        first = next(made.entries())
+    forged = sealed(1, "genesis", first.at, first.body.replace('"grants":0', '"grants":1'), first.previous)
+    body = canonical_text({"charge": 1, "attempt": 1})
+    entries = [forged, sealed(2, "fail", first.at, body, forged.hash)]
+    fold = Fold()
+    fold.apply(entries[0])
+    with pytest.raises(LedgerError, match="none of the grants"):
+        fold.apply(entries[1])
 
 
 def test_a_signed_grant_does_not_hold_at_another_place(path: Path) -> None:

@@ -309,7 +309,7 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("limits.gaussian", False, [S]),
     ("report.fairness_ratio_max", 4.0, [N]),
     ("ledger.checkpoint", "calls.checkpoint.json", [S]),
-    ("ledger.url", "postgresql://db.example.org/calls", [N]),
+    ("ledger.url", "postgresql://db.example.org/calls", [W, S]),
     ("version", 2, [N]),
 ]
 

@@ -183,6 +183,7 @@ UNSAID = ["", "   ", "\t", "x" * 1001, "caf\udce9", "two\nlines", "a\rb", "red \
     [
         *({"reason": reason} for reason in UNSAID),
         {"actor": ""},
+        {"actor": "init"},
         {"actor": " a "},
         {"actor": "ev\udce9"},
         {"actor": "a\nb"},

@@ -18,7 +18,7 @@ from stores import made_up_calls, make_store
 
 from dpquery.accounting import NANO, NOTHING, Loss
 from dpquery.errors import BudgetRefused
-from dpquery.first_grants import cap_of, first_grants
+from dpquery.first_grants import INIT, cap_of, first_grants
 from dpquery.ledger import ChargeRequest, Grant, Ledger, Pair, Scope, make_steward_key
 from dpquery.ledger.bodies import AdoptBody, decode
 from dpquery.policy import Policy, parse_policy
@@ -277,6 +277,19 @@ def test_what_was_refused_and_would_fit_is_counted_and_spends_nothing() -> None:
 
 def replace_max(policy: Policy) -> Policy:
     return policy.model_copy(update={"limits": policy.limits.model_copy(update={"epsilon_max": 9.0})})
+
+
+def test_a_decision_right_after_the_first_grants_is_replayed_whoever_made_it(tmp_path: Path) -> None:
+    """Who made it is a name that a steward writes; how many first grants there are stands in the first entry."""
+    played = Played(tmp_path, SAME)
+    cap = cap_of(6.0, 1e-6, thresholds=False)
+    played.ledger.grant(Grant(Scope("analyst", "ana"), "*", cap, "r", INIT), steward_key=played.key)
+    for question in ("q1", "q2", "q3"):
+        played.play(replace(ASKED, question=question, loss=pure(15)))
+    found = under(SAME, played.past())
+    assert (found.counts["decisions"], found.refused) == (1, ())
+    (now,) = played.ledger.standing([(Scope("analyst", "ana"), "2026-01")])
+    assert found.caps.cap(now.scope, now.block) == now.cap == cap
 
 
 def test_another_group_pays_from_the_start() -> None:
