@@ -361,13 +361,12 @@ class Steward:
 
     def _promised(self) -> tuple[Bound, str, str | None]:
         """What may ever be released about one block, the head of the verified ledger, and when the first answer was."""
-        from dpquery.reports.notices.odds import promised_in_one_block
+        from dpquery.reports.ever import ever_released
 
         self.store.reload()
         with open_ledger(self.store) as ledger:
             verification, usage = read_usage(ledger)
-            promised = promised_in_one_block(self.store.policy, ledger.caps())
-            return promised, verification.head, usage.first_release
+            return ever_released(self.store.policy, usage).promised, verification.head, usage.first_release
 
     def edited_budgets(self) -> tuple[str, ...]:
         """A sentence where the policy's budgets were edited after `init`: they are not in force."""

@@ -332,6 +332,7 @@ _JOINED = listed(
     entries("{0} may bring {items} together too", "{0} may not bring {items} together any more"),
 )
 
+
 def _ledger_url(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
     """Only what is in the ledger in use counts."""
     here, there = ("the store's own file" if side is None else str(side) for side in (found.before, found.after))

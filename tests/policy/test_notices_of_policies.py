@@ -15,16 +15,15 @@ from dpquery.asking.access import check_purpose, check_table
 from dpquery.consent.regimes import in_force, rules, silence_is_yes
 from dpquery.documents import Bound, NoticeOdds
 from dpquery.errors import NotAllowed
-from dpquery.first_grants import first_grants
-from dpquery.ledger.grants import Caps
+from dpquery.ledger import usage_of
 from dpquery.plan.catalog import LEGS_DERIVED, LEGS_PARTY
 from dpquery.policy import Policy, parse_policy
 from dpquery.policy.diff import compare
 from dpquery.policy.links import broken_links
 from dpquery.policy.model import REGISTRY_COLUMNS, Purpose
+from dpquery.reports.ever import ever_released
 from dpquery.reports.notices.data import further
 from dpquery.reports.notices.notice import transparency
-from dpquery.reports.notices.odds import promised_in_one_block
 from dpquery.reports.notices.purposes import PLACES
 from dpquery.reports.notices.register import register
 from dpquery.reports.notices.written import NOTICE_FORMATS, REGISTER_FORMATS, Notice, Register
@@ -34,10 +33,8 @@ HEAD = "sha256:" + "0" * 64
 
 
 def promised(policy: Policy) -> Bound:
-    caps = Caps()
-    for sequence, grant in enumerate(first_grants(policy)):
-        caps.add(sequence, grant.body())
-    return promised_in_one_block(policy, caps)
+    """What a new store promises."""
+    return ever_released(policy, usage_of(())).promised
 
 
 def noticed(policy: Policy) -> Notice:

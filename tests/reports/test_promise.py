@@ -20,6 +20,7 @@ from dpquery.ledger import Ledger, Scope
 from dpquery.noise.conversion import epsilon_of
 from dpquery.reports.amounts import up
 from dpquery.reports.budget_report import budget_report
+from dpquery.reports.coverage import NO_VIEW
 from dpquery.reports.report import Report
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ WITH_CEILING = HISTORY_POLICY.replace("dataset = { epsilon = 30.0", "dataset = {
 
 def report(history: History) -> Report:
     verification, usage = read_usage(history.ledger)
-    return Report(budget_report(history.policy, usage, verification, versions={"dpquery": "0"}, at=history.now))
+    versions, at = {"dpquery": "0"}, history.now
+    return Report(budget_report(history.policy, usage, verification, versions=versions, at=at, coverage=NO_VIEW))
 
 
 def guarantee(history: History) -> ReportGuarantee:

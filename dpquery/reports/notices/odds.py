@@ -5,31 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from dpquery.budget import amount_of
 from dpquery.documents import NoticeOdds, Odds, SeveralOdds
-from dpquery.ledger import EACH_BLOCK, Scope
 from dpquery.reports import promise
 from dpquery.reports.amounts import right_guesses, up
 from dpquery.reports.notices.data import months, without_months
 
 if TYPE_CHECKING:
     from dpquery.documents import Bound
-    from dpquery.ledger import Caps
     from dpquery.policy import Policy
 
 NO_LIMIT = 100
 EVEN = 50
-
-
-def promised_in_one_block(policy: Policy, caps: Caps) -> Bound:
-    """What holds for everything that may ever be released about one block, whatever the steward decides.
-
-    No cap goes above its ceiling; blocks that a grant names have ceilings of their own, any other has that of each.
-    """
-    dataset = Scope("dataset")
-    found = (caps.ceiling(dataset, block) for block in (EACH_BLOCK, *sorted(caps.blocks_of(dataset))))
-    most = tuple(amount_of(cap) for cap in found if cap is not None)
-    return promise.guarantee(policy, most, (), None).promised
 
 
 def notice_odds(policy: Policy, promised: Bound) -> NoticeOdds:
