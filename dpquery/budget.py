@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import ROUND_FLOOR, Decimal
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from dpquery.accounting import ATTO, NANO, PICO, filters
 from dpquery.accounting.remaining import epsilon_left, repeats_left
+from dpquery.clock import utc_now
 from dpquery.describe import epsilon_of_rho, plain, upwards
 from dpquery.documents import (
     Amount,
@@ -29,7 +30,7 @@ from dpquery.reports.forecast import forecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from dpquery.accounting import Cap, Loss
     from dpquery.ledger import Ledger, OverBudget, Standing, Usage, Verification
@@ -92,11 +93,6 @@ def _text(nano: int) -> str:
     digits = Decimal(nano) / NANO
     rounded = digits.quantize(Decimal("1e-4"), rounding=ROUND_FLOOR) if nano >= NANO // 1000 else digits
     return plain(rounded)
-
-
-def utc_now() -> datetime:
-    """The clock that reports are dated by."""
-    return datetime.now(UTC)
 
 
 def read_usage(ledger: Ledger) -> tuple[Verification, Usage]:

@@ -171,6 +171,7 @@ def plan_summary(plan: PrivacyPlan, versions: Versions) -> PlanSummary:
         data_version=versions.data,
         policy_version=versions.policy,
         consent_version=versions.consent,
+        kept_from=dict(logical.kept_from),
     )
 
 
@@ -225,7 +226,11 @@ def not_protected(columns: Mapping[str, Column], *, halves: bool) -> tuple[str, 
 
 def caveats(plan: PrivacyPlan, table: NamedTable) -> tuple[str, ...]:
     """What a reader of the values should know, beyond the noise; follows from the request and the policy alone."""
-    found = list(unlisted_values(plan.bounded.logical, table))
+    found = [
+        f"rows of {name} before {first} are past retention, and left out"
+        for name, first in plan.bounded.logical.kept_from
+    ]
+    found += unlisted_values(plan.bounded.logical, table)
     if plan.selection is not None:
         found.append(
             f"only groups with more than {plan.selection.threshold:,} noisy numbers show; those that just do have "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,6 +69,9 @@ class PlanSummary(_Document):
     data_version: int
     policy_version: int
     consent_version: int
+    kept_from: dict[str, date] = Field(
+        default_factory=dict, description="tables of which retention cut off a part that was asked for: first day left"
+    )
 
 
 class ScopeCharge(_Document):
@@ -370,6 +374,78 @@ class DecisionDocument(_Document):
     ceiling: Amount | None
     scopes: tuple[ScopeBudget, ...] = Field(description="blocks it applies to that have spent or are granted by name")
     ledger: LedgerEntry
+    notes: tuple[str, ...]
+
+
+class PurgedTable(_Document):
+    table: str
+    retention_days: int
+    kept_from: date = Field(description="first day (UTC) whose rows are kept")
+    rows_removed: int = Field(description="depends on rows, and is for the steward alone")
+
+
+class PurgeDocument(_Document):
+    """What `dpquery purge --json` prints."""
+
+    schema_: Literal["dpquery.purge/1"] = Field("dpquery.purge/1", alias="schema")
+    dataset: str
+    at: str
+    tables: tuple[PurgedTable, ...] = Field(description="those of the policy that have retention_days")
+
+
+DoctorKind = Literal[
+    "number",
+    "erased number",
+    "undeclared column",
+    "not a code",
+    "finer than declared",
+    "not examined",
+    "ledger",
+    "open to others",
+    "key",
+    "leftover",
+    "retention",
+]
+
+
+class DoctorFinding(_Document):
+    kind: DoctorKind
+    place: str = Field(description="a path, from the store's folder where it lies in it; or ledger")
+    where: str | None = Field(None, description="column and row, line, or part of the file where it was found first")
+    shown: str | None = Field(None, description="first signs of the number, and how many it has")
+    times: int = Field(1, description="different spellings or values found there")
+    why: str
+    fix: str
+
+
+class Examined(_Document):
+    place: str
+    texts: int = Field(description="stretches of text, values of columns or of the ledger that were looked at")
+
+
+class QuarantineFound(_Document):
+    """The one place that may hold numbers. It is not looked into, but for numbers that were erased."""
+
+    place: str
+    mode: str
+    files: int
+    bytes: int
+    oldest: date
+
+
+class DoctorDocument(_Document):
+    """What `dpquery doctor --json` prints. It holds no number, and is for the steward."""
+
+    schema_: Literal["dpquery.doctor/1"] = Field("dpquery.doctor/1", alias="schema")
+    dataset: str
+    at: str
+    clean: bool
+    numbers: int = Field(description="numbers that were looked for")
+    tried: int = Field(description="different stretches of text that could be a number")
+    explained: int = Field(description="of these, spellings of numbers that the policy itself lists")
+    findings: tuple[DoctorFinding, ...]
+    examined: tuple[Examined, ...]
+    quarantine: QuarantineFound | None
     notes: tuple[str, ...]
 
 
@@ -914,6 +990,15 @@ class ConsentStatusDocument(_Document):
     purposes: tuple[ConsentStanding, ...]
 
 
+class ErasureDocument(_Document):
+    """What `dpquery consent purge --number --json` prints, the same whether the store had met the numbers or not."""
+
+    schema_: Literal["dpquery.erasure/1"] = Field("dpquery.erasure/1", alias="schema")
+    dataset: str
+    numbers: int = Field(description="different numbers that were named")
+    sentences: tuple[str, ...] = Field(description="what is gone, and what stays")
+
+
 class ConsentPurgeDocument(_Document):
     """What `dpquery consent purge --json` prints."""
 
@@ -1410,11 +1495,14 @@ DOCUMENTS: dict[str, type[_Document]] = {
     "consent-verification": ConsentVerificationDocument,
     "contact-report": ContactReport,
     "decision": DecisionDocument,
+    "doctor": DoctorDocument,
+    "erasure": ErasureDocument,
     "facts": FactsDocument,
     "fairness-report": FairnessReport,
     "ledger-verification": LedgerVerificationDocument,
     "policy-diff": PolicyDiffDocument,
     "prices": PricesDocument,
+    "purge": PurgeDocument,
     "receipt": ReceiptDocument,
     "refusal": RefusalDocument,
     "register": RegisterDocument,

@@ -143,7 +143,7 @@ class Preview:
 
 def preview_of(query: Query, plan: PrivacyPlan, first: tuple[PrivacyPlan, ...] = ()) -> Preview:
     """The preview of one plan of a query, with the releases that are paid before it."""
-    session, versions = query.session, versions_of(query.session)
+    session, versions = query.session, versions_of(query.session, query.at)
     repeat, older = False, None
     if not first:  # what an answer's question is depends on its bounds: while these are unknown, none is stored
         request = charge_request(query, plan, versions, None)

@@ -12,10 +12,12 @@ from dpquery.asking.query import Query
 from dpquery.asking.terms import Settings, Terms
 from dpquery.budget import budget_document
 from dpquery.catalog import catalog_of
+from dpquery.clock import utc_now
 from dpquery.errors import DpqueryError, QueryRefused, StoreError, UsageError
 from dpquery.faces.shown import checked_confidence
 from dpquery.ledger import Scope
 from dpquery.plan.permission import Permission
+from dpquery.plan.retention import cutoffs
 from dpquery.policy.model import STEWARD
 from dpquery.privacy.bound import bound
 from dpquery.sql.builder import TableRequest
@@ -30,7 +32,8 @@ from dpquery.store_ledger import open_ledger
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from dpquery.documents import TablesDocument
@@ -81,6 +84,8 @@ class Session:
     settings: Settings = field(default_factory=Settings)
     start: tuple[str, Settings] | None = field(default=None, repr=False)
     """Purpose and settings that RESET goes back to."""
+    now: Callable[[], datetime] = field(default=utc_now, repr=False)
+    """The clock: what people allow, and what is past retention, is settled by one reading for each charge."""
 
     def __post_init__(self) -> None:
         self.start = self.start or (self.purpose, self.settings)
@@ -168,7 +173,9 @@ class Session:
 
         They are all there can be, and no row is read to find them. QueryRefused for what cannot be a key.
         """
-        return key_values(text, self.catalog, permission=self.permission, parameters=parameters(params or {}))
+        cuts = cutoffs(self.store.policy, self.now().date())
+        given = parameters(params or {})
+        return key_values(text, self.catalog, permission=self.permission, parameters=given, cuts=cuts)
 
     def table(self, name: str) -> TableRequest[Query]:
         """A query over `name` built step by step; the same plan as the SQL it stands for."""

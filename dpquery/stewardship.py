@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dpquery import arguments
-from dpquery.budget import budget_document, read_usage, utc_now
+from dpquery.budget import budget_document, read_usage
 from dpquery.catalog import catalog_of
+from dpquery.clock import utc_now
 from dpquery.decisions import Amounts, Decision, checked_block, decide
 from dpquery.describe import versions_of_libraries
 from dpquery.documents import CheckpointFound, LedgerVerificationDocument, PolicyChange, PolicyDiffDocument
@@ -31,17 +32,26 @@ from dpquery.store_ledger import checkpoint_place, ledger_place, open_ledger
 from dpquery.tables import tables_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
     import pyarrow as pa
 
     from dpquery.consent.door import ConsentDoor
-    from dpquery.documents import Bound, BudgetDocument, DecisionDocument, SimulationDocument, TablesDocument
+    from dpquery.documents import (
+        Bound,
+        BudgetDocument,
+        DecisionDocument,
+        DoctorDocument,
+        PurgeDocument,
+        SimulationDocument,
+        TablesDocument,
+    )
     from dpquery.ingest import IngestSummary
     from dpquery.ledger import Adoption, Checkpoint
     from dpquery.policy import Policy
     from dpquery.receipts.verify import Checked
+    from dpquery.removal.erasure import Erasure
     from dpquery.reports.contact_sections import ContactPressure
     from dpquery.reports.fairness import Fairness
     from dpquery.reports.notices.written import Notice, Register
@@ -108,11 +118,13 @@ def steward(folder: str | Path) -> Steward:
 
 
 def check_policy(path: Path) -> Policy:
-    """The policy in the file at `path`, its row tests resolved too; PolicyError lists every fault."""
+    """The policy in the file at `path`, its row tests resolved and its regions told apart; PolicyError for a fault."""
+    from dpquery.numbers.places import check_regions
     from dpquery.row_test import check_row_tests
 
     policy = load_policy(path)
     check_row_tests(policy)
+    check_regions(policy.numbers.regions)
     return policy
 
 
@@ -154,6 +166,8 @@ class Steward:
     """What a steward can do with one store."""
 
     store: Store
+    now: Callable[[], datetime] = field(default=utc_now, repr=False, compare=False)
+    """The clock, by which rows come past retention and reports are dated."""
 
     def ingest(
         self,
@@ -176,7 +190,14 @@ class Steward:
         self.store.reload()
         test = row_test_of(self.store.policy, table)
         return ingest_rows(
-            self.store, rows, table=table, period=period, region=region, progress=progress, row_test=test
+            self.store,
+            rows,
+            table=table,
+            period=period,
+            region=region,
+            progress=progress,
+            row_test=test,
+            at=self.now(),
         )
 
     @property
@@ -185,6 +206,53 @@ class Steward:
         from dpquery.consent.door import ConsentDoor
 
         return ConsentDoor(self.store, steward_key_path(self.store.folder))
+
+    def erase(self, *numbers: str, region: str | None = None) -> Erasure:
+        """Erase numbers, each in any spelling; without + they are read as dialled in `region` (ISO), or at home.
+
+        Rows of the number go, at both ends and in every table, its pseudonym, its rows in quarantine and what it has
+        said of consent. A keyed hash stays, so that later imports leave it out. What it says is the same whether the
+        store had met the number or not. No version ticks, stored answers stay, no budget comes back. UsageError for
+        what is no number, or public.
+        """
+        from dpquery.consent.erasing import forget
+        from dpquery.removal.erasure import erase
+
+        spelled = [arguments.text(number, "a number", example='erase("+44 7700 900123")') for number in numbers]
+        if not spelled:
+            raise UsageError("DPQ-002", "no number is named", fix='erase("+44 7700 900123")')
+        region = None if region is None else arguments.text(region, "region", example='region="GB"')
+
+        def forget_statements(store: Store, pseudonyms: frozenset[bytes]) -> None:
+            forget(store.folder, pseudonyms)
+
+        return erase(self.store, spelled, region, consent_records=forget_statements)
+
+    def purge(self) -> PurgeDocument:
+        """Remove the rows that are past `retention_days` of their table, which could not be read any more.
+
+        No version ticks and stored answers stay. A second call on the same day (UTC) removes nothing.
+        """
+        from dpquery.removal.past_retention import purge
+
+        return purge(self.store, self.now())
+
+    def doctor(self, *, also: Sequence[str | Path] = (), numbers: Iterable[str] = ()) -> DoctorDocument:
+        """Whether a number of the store stands anywhere in it in the clear, in any spelling, and how it is kept.
+
+        Looks at every file in the store's folder, the ledger, and the files and folders in `also`. `numbers`: further
+        numbers to look for, such as some of an input. No finding holds a number. StoreError without the store's key.
+        """
+        from dpquery.doctor.examination import examine
+
+        extra = [arguments.path(path, "a file or folder", example='also=["reports"]') for path in also]
+        missing = next((path for path in extra if not path.exists()), None)
+        if missing is not None:
+            raise UsageError("DPQ-002", f"there is nothing at {missing}", fix="name files or folders that exist")
+        given = [arguments.text(number, "a number", example='numbers=["+44 7700 900123"]') for number in numbers]
+        self.store.reload()
+        keys = (self.store.key_file, steward_key_path(self.store.folder))
+        return examine(self.store, self.now(), also=extra, named=given, keys=keys)
 
     def tables(self, purpose: str | None = None) -> TablesDocument:
         """Tables and columns that the policy names, or those that a purpose may use; UsageError for an unknown one."""
@@ -302,7 +370,7 @@ class Steward:
         from dpquery.reports.report import Report
 
         covered = consent_coverage(self.store, epsilon=coverage)
-        policy, at = self.store.policy, utc_now()
+        policy, at = self.store.policy, self.now()
         with open_ledger(self.store) as ledger:
             verification, usage = read_usage(ledger)
             notes = edited_budgets(policy, ledger.caps())
@@ -333,7 +401,7 @@ class Steward:
             epsilon = arguments.finite(epsilon, "epsilon", example="epsilon=1.0")
         with connect(self.store.folder, analyst=STEWARD, purpose=duty) as session:
             document = contact_report(
-                session, at=utc_now(), epsilon=epsilon, until=until, dry_run=arguments.flag(dry_run, "dry_run")
+                session, at=self.now(), epsilon=epsilon, until=until, dry_run=arguments.flag(dry_run, "dry_run")
             )
         return ContactPressure(document)
 
@@ -346,7 +414,7 @@ class Steward:
         from dpquery.reports.notices.written import Notice
 
         promised, head, first_release = self._promised()
-        return Notice(transparency(self.store.policy, promised, at=utc_now(), head=head, first_release=first_release))
+        return Notice(transparency(self.store.policy, promised, at=self.now(), head=head, first_release=first_release))
 
     def register(self) -> Register:
         """The register of processing (Article 30 GDPR), from the policy that is enforced; the ledger is verified.
@@ -357,7 +425,7 @@ class Steward:
         from dpquery.reports.notices.written import Register
 
         promised, head, _ = self._promised()
-        return Register(register(self.store.policy, promised, at=utc_now(), head=head))
+        return Register(register(self.store.policy, promised, at=self.now(), head=head))
 
     def _promised(self) -> tuple[Bound, str, str | None]:
         """What may ever be released about one block, the head of the verified ledger, and when the first answer was."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dpquery import describe, record
 from dpquery.asking import older, pricing
 from dpquery.asking.chosen_bounds import with_bounds_release
-from dpquery.budget import over_budget, utc_now
+from dpquery.asking.reading import read_whole
+from dpquery.budget import over_budget
 from dpquery.consent import read_registry
 from dpquery.documents import LedgerEntry, ScopeCharge
 from dpquery.engines.stored import stored_rows
-from dpquery.errors import DpqueryError, UsageError, ensure
+from dpquery.errors import DpqueryError, QueryRefused, UsageError, ensure
 from dpquery.ledger import ChargeRequest, OverBudget, RequestIdTaken
 from dpquery.measuring import measured
 from dpquery.noise.verify import verify
 from dpquery.plan.canonical import digest
+from dpquery.plan.relations import leaves
+from dpquery.plan.retention import is_cut
 from dpquery.postprocessing.answer import answer
 from dpquery.privacy.question import Versions, canonical_plan, question, unversioned
 from dpquery.receipts.digests import sha256
@@ -27,20 +29,22 @@ from dpquery.release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     import numpy as np
     from numpy.typing import NDArray
 
     from dpquery.asking.older import AsOf
     from dpquery.asking.query import Query
+    from dpquery.engines.scan import StoredRows
     from dpquery.ledger import Charged, Ledger, StoredRelease
     from dpquery.privacy.calibrate import PrivacyPlan
     from dpquery.session import Session
 
 
-def versions_of(session: Session) -> Versions:
-    """What the session's answers are asked of, as the store is now."""
-    store, now = session.store, utc_now()
+def versions_of(session: Session, at: datetime | None = None) -> Versions:
+    """What the session's answers are asked of, as the store is now; `at`: the clock's reading, if it was made."""
+    store, now = session.store, at or session.now()
     policy = digest(store.policy.model_dump_json())
     consent = read_registry(store.folder).version(store.manifest.created_on, store.policy.consent.tick, now)
     return Versions(store.data_version, store.policy.version, consent, policy, now.isoformat())
@@ -69,7 +73,7 @@ def charge_request(
     return ChargeRequest(
         request_id=request_id,
         question=question(plan, versions, session.purpose),
-        unversioned=unversioned(plan, versions, session.purpose),
+        unversioned=unversioned(_whole(query, plan), versions, session.purpose),
         as_of="" if as_of is None else str(as_of),
         asker=session.analyst,
         purpose=session.purpose,
@@ -91,6 +95,13 @@ def charge_request(
         },
         members=session.members(),
     )
+
+
+def _whole(query: Query, plan: PrivacyPlan) -> PrivacyPlan:
+    """The plan as if nothing were past retention: by it the answers of other days are found."""
+    if not plan.bounded.logical.kept_from:
+        return plan
+    return pricing.calibrated(replace(query, at=None), plan.asked_epsilon)[0]
 
 
 def paid_release(ledger: Ledger, request: ChargeRequest) -> StoredRelease | None:
@@ -130,21 +141,38 @@ def released(
             own = provenance(query, request, charged, charged.payload)
             return release_of(query, kept, noisy, versions, charged, own=own, status="repeated")
         try:
-            rows = stored_rows(
-                session.store,
-                session.catalog,
-                plan,
-                purpose=session.purpose,
-                at=datetime.fromisoformat(versions.at),
-                data_version=versions.data,
-            )
-            payload = ledger.record(charged, record.pack(*measured(plan, rows)))
+            _check_still_kept(query, plan)
+            found = read_whole(session.store, lambda: measured(plan, _rows(session, plan, versions)))
+            payload = ledger.record(charged, record.pack(*found))
         except BaseException:
             ledger.fail(charged)
             raise
         kept, noisy = record.unpack(payload, plan)
         own = provenance(query, request, charged, payload)
         return release_of(query, kept, noisy, versions, charged, own=own, status="released")
+
+
+def _rows(session: Session, plan: PrivacyPlan, versions: Versions) -> StoredRows:
+    """The rows that a plan reads, of what the store is now or was at these versions."""
+    return stored_rows(
+        session.store,
+        session.catalog,
+        plan,
+        purpose=session.purpose,
+        at=versions.asked_at,
+        data_version=versions.data,
+    )
+
+
+def _check_still_kept(query: Query, plan: PrivacyPlan) -> None:
+    """QueryRefused where an earlier charge asks for rows that are past retention by now."""
+    for leaf in leaves(plan.bounded.logical.relation):
+        if is_cut(leaf, query.cutoffs):
+            raise QueryRefused(
+                "DPQ-126",
+                f"since this was charged, rows of {leaf.table} that it asks for have come past retention",
+                fix="ask anew; the charge stands",
+            )
 
 
 @contextmanager
@@ -158,17 +186,17 @@ def _after(charged: Charged, price: float) -> Iterator[None]:
         raise
 
 
-def data_version_of(session: Session, release: str) -> int:
-    """The data version that a release which this analyst has paid for is of. UsageError if there is none."""
+def named_release(session: Session, release: str) -> StoredRelease:
+    """The stored release of that name, if this analyst has paid for it. UsageError if there is none."""
     found = session.ledger.find_named(session.analyst, release)
     if found is None:
         raise UsageError("DPQ-002", f"{release} is no stored answer of yours", fix=older.EXAMPLE)
-    return int(found.plan["data_version"])
+    return found
 
 
 def _asked_now(query: Query, nano: int, *, fresh: bool, request_id: str | None) -> Asking:
     """The question of the store as it is now."""
-    versions = versions_of(query.session)
+    versions = versions_of(query.session, query.at)
     plan = pricing.affordable(query, nano)
     request = charge_request(query, plan, versions, request_id)
     stored = None if fresh else query.session.ledger.find_for(request)
@@ -177,17 +205,19 @@ def _asked_now(query: Query, nano: int, *, fresh: bool, request_id: str | None) 
 
 def _older(query: Query, nano: int, request_id: str | None, as_of: AsOf) -> Asking:
     """The question of the store as it was for the stored answer that `as_of` names. UsageError if there is none."""
-    now = versions_of(query.session)
-    plans = pricing.calibrated(query, nano)
+    now = versions_of(query.session, query.at)
+    whole = replace(query, at=None)  # what is past retention by now may stand in an answer that is stored
+    plans = pricing.calibrated(whole, nano)
     stored = older.named(
         query.session.ledger.find_versions(unversioned(plans[0], now, query.session.purpose)),
-        charge_request(query, plans[0], now, None),
+        charge_request(whole, plans[0], now, None),
         tuple(plan.loss for plan in plans),
         as_of,
     )
     versions = charged_versions(now, stored.plan)
-    plan = verify(plans[0])
-    return Asking(plan, versions, charge_request(query, plan, versions, request_id, as_of), stored)
+    then = replace(query, at=versions.asked_at)
+    plan = verify(pricing.calibrated(then, nano)[0])
+    return Asking(plan, versions, charge_request(then, plan, versions, request_id, as_of), stored)
 
 
 def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None) -> Asking | None:
@@ -200,9 +230,10 @@ def _retried(query: Query, nano: int, request_id: str | None, as_of: AsOf | None
     charged = None if request_id is None else session.ledger.find_request(session.analyst, request_id)
     if charged is None:
         return None
-    versions = charged_versions(versions_of(session), charged)
-    for plan in pricing.calibrated(query, nano):
-        request = charge_request(query, plan, versions, request_id, as_of)
+    versions = charged_versions(versions_of(session, query.at), charged)
+    then = replace(query, at=versions.asked_at)
+    for plan in pricing.calibrated(then, nano):
+        request = charge_request(then, plan, versions, request_id, as_of)
         with suppress(RequestIdTaken):
             return Asking(verify(plan), versions, request, session.ledger.find_for(request))
     raise RequestIdTaken
@@ -246,7 +277,7 @@ def release_of(
 ) -> Release:
     """The release of stored noisy integers; `plan` is the one that they were drawn by. Reads no rows."""
     session = query.session
-    now = versions_of(session)
+    now = versions_of(session, query.at)
     pairs = [ScopeCharge(scope=str(c.scope), block=c.block, new=c.new) for c in charged.charges]
     ensure(bool(pairs), "a release names the scopes it was charged to")
     return Release(

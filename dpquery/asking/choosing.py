@@ -10,7 +10,7 @@ from dpquery.asking import charging, pricing
 from dpquery.asking.chosen_bounds import BoundsRelease, decided, noisy_bins
 from dpquery.asking.terms import Terms
 from dpquery.errors import BudgetRefused, DpqueryError
-from dpquery.plan.auto_bounds import bounds_requests, shares
+from dpquery.plan.auto_bounds import bounds_requests, chosen_for, shares
 from dpquery.plan.canonical import digest
 from dpquery.preview import preview_of
 from dpquery.privacy.bound import bound
@@ -31,14 +31,12 @@ def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as
 
     Both are looked for in the budgets before the first is made. If this process ends between them, the bounds are
     charged and stored, and the same request id, or the same question, goes on from there. With `as_of` both are stored
-    ones: of a release that it names, the bounds as of the same data.
+    ones: of a release that it names, the bounds that this was answered under.
     """
     each, rest = _shares(query, nano)
     queries = bounds_queries(query)
     ids = [None if request_id is None else digest(["bounds/1", request_id, place]) for place in range(len(queries))]
-    bounds_as_of = as_of
-    if isinstance(as_of, str):
-        bounds_as_of = charging.data_version_of(query.session, as_of)
+    bounds_as_of = _bounds_named(query, as_of) if isinstance(as_of, str) else dict.fromkeys(queries, as_of)
     if as_of is None:
         asked = zip(queries.values(), ids, strict=True)
         _check_room(query, [first for first, own_id in asked if not _bounds_paid(first, each, own_id)], each, rest)
@@ -46,7 +44,7 @@ def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as
     paid = 0.0
     try:
         for (argument, first), own_id in zip(queries.items(), ids, strict=True):
-            release = charging.released(first, each, request_id=own_id, as_of=bounds_as_of)
+            release = charging.released(first, each, request_id=own_id, as_of=bounds_as_of[argument])
             paid += release.cost.epsilon if any(pair.new for pair in release.cost.charged) else 0.0
             bins = noisy_bins(release.plan, release.answer.noisy)
             releases[argument] = BoundsRelease(bins, release.release_id, new=release.status == "released")
@@ -56,6 +54,16 @@ def released(query: Query, nano: int, *, fresh: bool, request_id: str | None, as
         if error.spent is not None:
             error.spent += paid  # what was charged for bounds stands too
         raise
+
+
+def _bounds_named(query: Query, release: str) -> dict[Expression, AsOf | None]:
+    """The releases that chose the bounds of a stored answer. UsageError if this analyst has none of that name."""
+    stored = charging.named_release(query.session, release)
+    arguments = [each.argument for each in map(chosen_for, query.logical.aggregates) if each is not None]
+    names = stored.plan.get("bounds_from", ())
+    if len(names) != len(arguments):  # an answer to another question, as the search for it will say
+        return dict.fromkeys(arguments, release)
+    return dict(zip(arguments, names, strict=True))
 
 
 def previewed(query: Query, nano: int) -> Preview:
@@ -100,7 +108,7 @@ def _decided(query: Query, releases: Mapping[Expression, BoundsRelease]) -> Quer
 def _stored_bounds(first: Query, nano: int) -> BoundsRelease | None:
     """The stored release that chooses bounds, if this analyst has paid for it."""
     plan = pricing.affordable(first, nano)
-    request = charging.charge_request(first, plan, charging.versions_of(first.session), None)
+    request = charging.charge_request(first, plan, charging.versions_of(first.session, first.at), None)
     stored = charging.paid_release(first.session.ledger, request)
     if stored is None:
         return None

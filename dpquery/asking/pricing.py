@@ -19,7 +19,6 @@ from dpquery.noise.verify import verify
 from dpquery.plan.auto_bounds import is_bounds_request
 from dpquery.plan.query import shown
 from dpquery.postprocessing.expected import expected_half_width
-from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO, Thresholds, calibrate
 from dpquery.sql.outputs import OUTPUTS_MAX
 
@@ -98,7 +97,7 @@ def calibrated(query: Query, nano: int, bounded: BoundedPlan | None = None) -> t
     # A Gaussian that chooses bounds would close the pure filter for the answer that comes after.
     gaussian = limits.gaussian and delta > 0.0 and not terms.laplace and not is_bounds_request(query.logical)
     return calibrate(
-        bounded or bound(query.logical, query.session.catalog),
+        bounded or query.bounded(),
         nano,
         delta_release=delta or limits.delta_release,
         gaussian_allowed=gaussian,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, overload
 
 from dpquery import arguments, describe
@@ -17,6 +18,7 @@ from dpquery.faces.prices import Prices
 from dpquery.plan.auto_bounds import shares
 from dpquery.plan.loss import TIMES, loss_request
 from dpquery.plan.query import RequestedBounds
+from dpquery.plan.retention import cutoffs, retained
 from dpquery.preview import preview_of
 from dpquery.privacy.bound import bound
 from dpquery.privacy.calibrate import NANO
@@ -24,12 +26,14 @@ from dpquery.sql.request import read_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from dpquery.asking.chosen_bounds import ChosenBounds
     from dpquery.asking.older import AsOf
     from dpquery.plan.catalog import NamedTable
     from dpquery.plan.expressions import Value
     from dpquery.plan.query import LogicalPlan
+    from dpquery.plan.retention import Cutoffs
     from dpquery.preview import Preview
     from dpquery.privacy.bound import BoundedPlan
     from dpquery.privacy.calibrate import PrivacyPlan
@@ -49,6 +53,8 @@ class Query:
     """Of its parameters."""
     chosen: tuple[ChosenBounds, ...] = field(default=(), repr=False)
     """Value bounds that releases before this one chose for it."""
+    at: datetime | None = field(default=None, repr=False)
+    """When it is asked, by one reading of the clock: what is past retention then is cut off. None: nothing is."""
 
     def __repr__(self) -> str:
         return (
@@ -64,6 +70,20 @@ class Query:
     def table(self) -> NamedTable:
         return self.session.catalog.tables[self.logical.table]
 
+    @property
+    def cutoffs(self) -> Cutoffs:
+        """The first times that may be read."""
+        return {} if self.at is None else cutoffs(self.session.catalog.policy, self.at.date())
+
+    def bounded(self, logical: LogicalPlan | None = None) -> BoundedPlan:
+        """The request, or `logical`, without what is past retention, and bounded; QueryRefused if nothing is left."""
+        return bound(retained(logical or self.logical, self.cutoffs), self.session.catalog)
+
+    def _now(self) -> Query:
+        """The query as it is asked now, of the store as it is now."""
+        self.session.refresh()
+        return replace(self, at=self.session.now().astimezone(UTC))
+
     @overload
     def preview(self, epsilon: float | None = None, *, within: float | None = None) -> Preview: ...
 
@@ -77,10 +97,10 @@ class Query:
 
         Of several epsilons: all of them in one table, with alternatives that are cheaper.
         """
-        self.session.refresh()
+        query = self._now()
         if isinstance(epsilon, Sequence) and not isinstance(epsilon, str):
-            return self._prices(epsilon, within)
-        return self._preview(epsilon, within)
+            return query._prices(epsilon, within)  # noqa: SLF001 - itself, at a time
+        return query._preview(epsilon, within)  # noqa: SLF001
 
     def _preview(self, epsilon: float | None, within: float | None) -> Preview:
         nano, within = pricing.asked_price(self, epsilon, within)
@@ -116,7 +136,8 @@ class Query:
     def changed(self, text: str) -> Query:
         """This query with another text, asked under the same terms; QueryRefused as for any query."""
         session, asked = self.session, self.logical.requested_bounds
-        return replace(session.query_of(read_request(text), replace(asked, span=None), self.values), terms=self.terms)
+        changed = session.query_of(read_request(text), replace(asked, span=None), self.values)
+        return replace(changed, terms=self.terms, at=self.at)
 
     def run(
         self,
@@ -139,11 +160,11 @@ class Query:
         as_of = None if as_of is None else checked_as_of(as_of)
         if fresh and as_of is not None:
             raise UsageError("DPQ-002", "a fresh answer is of the data of today", fix="give fresh or as_of, not both")
-        self.session.refresh()
-        nano, within = pricing.asked_price(self, epsilon, within)
+        query = self._now()
+        nano, within = pricing.asked_price(query, epsilon, within)
         if self.logical.chooses_bounds:
-            return choosing.released(self, nano, fresh=fresh, request_id=request_id, as_of=as_of)
-        return charging.released(self, nano, within=within, fresh=fresh, request_id=request_id, as_of=as_of)
+            return choosing.released(query, nano, fresh=fresh, request_id=request_id, as_of=as_of)
+        return charging.released(query, nano, within=within, fresh=fresh, request_id=request_id, as_of=as_of)
 
     def bounding_loss(
         self,
@@ -160,32 +181,31 @@ class Query:
         where bounds leave out no rows.
         """
         fresh, request_id = _checked(fresh, request_id)
-        self.session.refresh()
-        answered, _ = pricing.asked_price(self, answer_epsilon, None)
-        nano = pricing.bounding_loss_nano(self, epsilon)
-        request = loss_request(self.logical)
-        release = charging.released(replace(self, logical=request.logical), nano, fresh=fresh, request_id=request_id)
-        return self.loss_of(release, answered)
+        query = self._now()
+        answered, _ = pricing.asked_price(query, answer_epsilon, None)
+        nano = pricing.bounding_loss_nano(query, epsilon)
+        counting = replace(query, logical=loss_request(self.logical).logical)
+        release = charging.released(counting, nano, fresh=fresh, request_id=request_id)
+        return query.loss_of(release, answered)
 
     def loss_of(self, release: Release, answered: int) -> BoundingLoss:
         """What a release of this query's bounding loss says, for an answer at `answered` nano-epsilon. Free."""
         request = loss_request(self.logical)
-        bounded = bound(self.logical, self.session.catalog)
+        bounded = self.bounded()
         widest = replace(self.logical, requested_bounds=RequestedBounds())
         return BoundingLoss(
             release,
             request.counted,
             {times: self._candidate(bounded, times, answered) for times in TIMES},
-            groups=self.logical.cells,
-            ceiling=bound(widest, self.session.catalog).bounds,
+            groups=bounded.cells,
+            ceiling=self.bounded(widest).bounds,
             names=tuple(describe.bounds_in_use(bounded)),
             answer_epsilon=answered / NANO,
         )
 
     def preview_bounding_loss(self, epsilon: float | None = None) -> Preview:
         """The price of `bounding_loss`, and the error of the counts that it is read off. Free."""
-        self.session.refresh()
-        counting = replace(self, logical=loss_request(self.logical).logical)
+        counting = replace(self._now(), logical=loss_request(self.logical).logical)
         return preview_of(counting, pricing.affordable(counting, pricing.bounding_loss_nano(self, epsilon)))
 
     def _candidate(self, bounded: BoundedPlan, times: float, epsilon_nano: int) -> Candidate:

@@ -213,14 +213,25 @@ def purge(
     expired: Annotated[
         bool, typer.Option("--expired", help="statements that have expired or were replaced, once they are old enough")
     ] = False,
+    number: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER|-", help="erase this number and its rows; - reads numbers from stdin"),
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="ISO country in which numbers without + are read")] = None,
     days: Annotated[int | None, typer.Option(help="how old; default, and least: the policy's retention_days")] = None,
     json: Json = False,
 ) -> None:
-    """Remove statements that bear on nothing any more. What stands stays as it is."""
+    """Remove statements that bear on nothing any more, or erase a number: its rows and all it said, for good."""
     from dpquery.cli.output import note
+    from dpquery.cli.removal import show_erasure
 
-    if not expired:
-        raise UsageError("DPQ-002", "what is to be removed is named", fix="--expired")
+    if expired == (number is not None):
+        raise UsageError("DPQ-002", "either statements or a number are to be removed", fix="--expired, or --number -")
+    if number is not None:
+        from dpquery.stewardship import steward
+
+        show_erasure(steward(folder).erase(*_numbers(number), region=region), json=json)
+        return
     done = _door(folder).purge(days=days)
     if json:
         print(done.model_dump_json(by_alias=True))

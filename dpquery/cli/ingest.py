@@ -44,6 +44,10 @@ def show_summary(summary: IngestSummary) -> None:
     )
     if summary.numbers_invalid:
         note(f"  {summary.numbers_invalid:,} numbers are possible but not given out; they are kept and protected")
+    if summary.erased:
+        note(f"  erased {summary.erased:,}: rows of numbers that were erased are left out")
+    if summary.past_retention:
+        note(f"  left out {summary.past_retention:,}: rows older than retention_days of the policy")
     for reason, rows in summary.by_reason.items():
         note(f"  quarantined {rows:,}: {reason.replace('_', ' ')}")
     for cure in summary.cures:

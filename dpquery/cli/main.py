@@ -117,6 +117,33 @@ def ingest(
 
 
 @app.command()
+def purge(folder: Folder, *, json: Json = False) -> None:
+    """Remove rows older than the policy's retention_days. They could not be read any more."""
+    from dpquery.cli.removal import show_purge
+    from dpquery.stewardship import steward
+
+    show_purge(steward(folder).purge(), json=json)
+
+
+@app.command()
+def doctor(
+    folder: Folder,
+    *,
+    json: Json = False,
+    numbers: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="further numbers to look for, one a line; - for standard input")
+    ] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="a file or folder to look at too; again for each")
+    ] = None,
+) -> None:
+    """Prove that no number stands in store, ledger or reports, and that all of it is kept well; exit 5 if not."""
+    from dpquery.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(folder, json=json, numbers=numbers, also=tuple(also or ())))
+
+
+@app.command()
 def tables(
     folder: Folder,
     *,

@@ -35,6 +35,7 @@ from dpquery.errors import DataError, UsageError
 from dpquery.ledger.steward_key import public_text, read_steward_key
 from dpquery.numbers.plans import supported
 from dpquery.store.private_files import replace_file
+from dpquery.store.tombstones import Tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,17 +103,18 @@ class ConsentDoor:
         )
         order = ListOrder(shape, said, _region(region), effective_at is not None)
         self.store.reload()
+        erased = Tombstones.of(self.store).covers
         if not isinstance(source, str | os.PathLike):
             if not hasattr(source, "read"):
                 arguments.path(source, "a list", example='import_list("list.csv", ...)')
-            return import_list(self.store, source, order, now=now, dry_run=dry_run)
+            return import_list(self.store, source, order, now=now, dry_run=dry_run, erased=erased)
         file = arguments.path(source, "a list", example='import_list("list.csv", ...)')
         try:
             opened = file.open("rb")
         except OSError as error:
             raise DataError("DPQ-507", f"{file} cannot be read ({error.strerror})", fix="name a file") from None
         with opened:
-            return import_list(self.store, opened, order, now=now, dry_run=dry_run)
+            return import_list(self.store, opened, order, now=now, dry_run=dry_run, erased=erased)
 
     def set(
         self,
@@ -149,6 +151,9 @@ class ConsentDoor:
                 raise UsageError(
                     "DPQ-002", "a number is public by the policy: its consent is not asked", fix="leave it out"
                 )
+            if owner.erased:
+                counts["erased"] += 1
+                continue
             taken = WITHDRAWN if status == "opt-out" and self._had_said_yes(owner, name, at) else asked
             rows.append(Statement(name, taken, at, until, *words).row(owner.pseudonym, now))
             counts[taken] += 1

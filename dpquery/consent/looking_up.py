@@ -19,6 +19,7 @@ from dpquery.numbers.number import Unparsed
 from dpquery.numbers.public import PublicNumbers
 from dpquery.numbers.scheme import scheme_of
 from dpquery.store.secret import PSEUDONYM_BYTES
+from dpquery.store.tombstones import Tombstones
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +41,8 @@ class Owner:
     country: str
     public: bool
     """Whether it is nobody's, so that no consent is asked."""
+    erased: bool
+    """Whether it was erased: it stays out, and nothing is recorded of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ def owner_of(store: Store, spelling: str, region: str | None, place: int = 1) ->
         reason = found.reason if isinstance(found, Unparsed) else found.kind
         raise DataError("DPQ-517", f"number {place} cannot be read ({reason})", fix="write it with + and country code")
     public = PublicNumbers.of(store.policy, store.public_lines).kind_of(found) is not None
-    return Owner(store.pseudonym(found.canonical), found.canonical[-SHOWN_DIGITS:], found.country, public)
+    erased = Tombstones.of(store).covers(found.canonical)
+    return Owner(store.pseudonym(found.canonical), found.canonical[-SHOWN_DIGITS:], found.country, public, erased)
 
 
 def said_by(store: Store, pseudonym: bytes) -> pa.Table:

@@ -141,7 +141,7 @@ def _changed(receipt: ConsentReceiptDocument, store: Store, records: pa.Table, n
     if not records.num_rows:
         return ()
     country = receipt.processing[0].jurisdiction if receipt.processing else ""
-    owner = Owner(records["pseudonym"][0].as_py(), "", country, public=False)
+    owner = Owner(records["pseudonym"][0].as_py(), "", country, public=False, erased=False)
     stood = {each.purpose: (each.stands, each.since, each.source) for each in receipt.processing}
     stands = {each.purpose: _stands(each) for each in standings(store, owner, records, now)}
     return tuple(name for name, said in stood.items() if stands.get(name, said) != said)

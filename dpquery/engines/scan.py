@@ -16,6 +16,7 @@ from dpquery.plan.relations import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
@@ -107,6 +108,8 @@ class StoredRows:
 
     None: everybody's. A row counts only if each of its numbers does.
     """
+    kept_from: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    """Of tables with retention: the time column, and the first time whose rows may be read."""
     views: Mapping[str, pa.Table] = field(default_factory=dict, repr=False)
     """Tables that have no files of their own, in the order of their `place`."""
 
@@ -115,7 +118,7 @@ class StoredRows:
         with self._connection() as con:
             if isinstance(relation, Stored) and relation.table not in self.views:
                 for file in self.files[relation.table]:
-                    source = self._allowed(relation.table, Sql("read_parquet(?)", (str(file.resolve()),)))
+                    source = self._readable(relation.table, Sql("read_parquet(?)", (str(file.resolve()),)))
                     yield from stream(con, source, columns, where)
             else:
                 source = sql("({})", rows(relation, self.table))
@@ -132,16 +135,19 @@ class StoredRows:
         files = self.files[name]
         if not files:
             return self.empty[name]
-        return self._allowed(name, Sql("read_parquet(?)", ([str(file.resolve()) for file in files],)))
+        return self._readable(name, Sql("read_parquet(?)", ([str(file.resolve()) for file in files],)))
 
-    def _allowed(self, name: str, source: Sql) -> Sql:
-        """Every query shape reads its rows through here, so that none can miss whom they may count."""
-        if self.allowed is None or not self.parties[name]:
-            return source
-        # Codes: -1 for a number that was not shown, less for one that nobody owns.
-        bits = Sql("get_bit(?::BIT, ", (self.allowed,))
-        tests = [sql("{}greatest({}, -2) + 2) = 1", bits, identifier(party)) for party in self.parties[name]]
-        return sql("(SELECT * FROM {} WHERE {})", source, join(" AND ", tests))
+    def _readable(self, name: str, source: Sql) -> Sql:
+        """Every query shape reads its rows through here, so that none can miss whom and what they may count."""
+        tests: list[Sql] = []
+        if name in self.kept_from:
+            column, first = self.kept_from[name]
+            tests.append(sql("{} >= {}", identifier(column), Sql("?", (first,))))
+        if self.allowed is not None:
+            # Codes: -1 for a number that was not shown, less for one that nobody owns.
+            bits = Sql("get_bit(?::BIT, ", (self.allowed,))
+            tests += [sql("{}greatest({}, -2) + 2) = 1", bits, identifier(party)) for party in self.parties[name]]
+        return sql("(SELECT * FROM {} WHERE {})", source, join(" AND ", tests)) if tests else source
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -11,7 +11,7 @@ from dpquery.numbers.canonical import REASONS
 from dpquery.numbers.number import OTHER, Number, Unparsed
 from dpquery.numbers.public import PublicNumbers
 from dpquery.numbers.services import facts_of, told_as
-from dpquery.store.dictionary import SCHEMA, WITHHELD
+from dpquery.store.dictionary import NOBODY, SCHEMA, WITHHELD
 from dpquery.store.secret import PSEUDONYM_BYTES, pseudonym
 
 if TYPE_CHECKING:
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
 
     from dpquery.numbers.pool import NumberParser
     from dpquery.policy import Policy
+    from dpquery.store.tombstones import Tombstones
 
 Ints = np.ndarray[Any, np.dtype[np.int32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
-PROTECTED, ORG, SERVICE, HIDDEN, UNREADABLE = range(5)
-"""What a slot is. Hidden: withheld."""
+PROTECTED, ORG, SERVICE, HIDDEN, UNREADABLE, ERASED = range(6)
+"""What a slot is. Hidden: withheld. Erased: rows with it are left out."""
 KIND_NAMES: Final = ("protected", "org", "service", "withheld")
 
 WITHHELD_SLOT: Final = len(REASONS)
-"""Slots below are the ways in which a spelling is no number, in the order of REASONS; those above are numbers."""
+"""Slots below are the ways in which a spelling is no number, in the order of REASONS."""
+ERASED_SLOT: Final = WITHHELD_SLOT + 1
+"""One slot for all of them; those above are numbers."""
 
 _NO_CODE: Final = -2
 _CODE, _WHAT, _FLAGS, _TYPE, _COUNTRY, _REGION, _ZONE = range(7)
@@ -45,10 +48,13 @@ class NumberBook:
     A number gets a code only once a row with it is stored: what only stands on quarantined rows leaves no trace.
     """
 
-    def __init__(self, policy: Policy, public_lines: str | None, parser: NumberParser, key: bytes) -> None:
-        """`parser` reads by `scheme_of(policy)`; `key` makes pseudonyms."""
+    def __init__(
+        self, policy: Policy, public_lines: str | None, parser: NumberParser, key: bytes, tombstones: Tombstones
+    ) -> None:
+        """`parser` reads by `scheme_of(policy)`; `key` makes pseudonyms; `tombstones` says who was erased."""
         self._parser = parser
         self._key = key
+        self._tombstones = tombstones
         self._public = PublicNumbers.of(policy, public_lines)
         self._told = told_as(policy.numbers)
         self._slot_of_spelling: dict[str | None, dict[str, int]] = {}
@@ -61,7 +67,7 @@ class NumberBook:
         self._facts: Ints = np.empty((1024, 7), np.int32)
         self._pseudonyms: Bytes = np.zeros((1024, PSEUDONYM_BYTES), np.uint8)
         nobody = Number("withheld", "withheld", True, False, OTHER, OTHER, "withheld", ())
-        for what in (*(UNREADABLE for _ in REASONS), HIDDEN):
+        for what in (*(UNREADABLE for _ in REASONS), HIDDEN, ERASED):
             self._add(WITHHELD, what, nobody, bytes(PSEUDONYM_BYTES))
 
     def load(self, numbers: pa.Table) -> None:
@@ -69,6 +75,7 @@ class NumberBook:
         self._known = self._next_code = numbers.num_rows
         pseudonyms = numbers.column("pseudonym").to_pylist()
         self._code_of_pseudonym = dict(zip(pseudonyms, range(len(pseudonyms)), strict=True))
+        self._code_of_pseudonym.pop(NOBODY, None)
 
     def slots(self, spellings: Iterable[str], region: str | None) -> Ints:
         """The slot of each spelling, read as dialled in `region`."""
@@ -131,7 +138,7 @@ class NumberBook:
 
     def stored_counts(self) -> tuple[int, int, int]:
         """Numbers on stored rows: new to the store, known to it, and possible but not valid."""
-        facts = self._facts[WITHHELD_SLOT + 1 : self._count]
+        facts = self._facts[ERASED_SLOT + 1 : self._count]
         stored = (facts[:, _FLAGS] & _IS_STORED) > 0
         new = stored & (facts[:, _CODE] >= self._known)
         invalid = stored & ((facts[:, _FLAGS] & _IS_VALID) == 0)
@@ -170,6 +177,8 @@ class NumberBook:
         if found.kind == "withheld":
             return WITHHELD_SLOT
         slot = self._slot_of_canonical.get(found.canonical)
+        if slot is None and self._tombstones.covers(found.canonical):
+            self._slot_of_canonical[found.canonical] = slot = ERASED_SLOT
         if slot is None:
             name = pseudonym(self._key, found.canonical)
             slot = self._add(self._code_of_pseudonym.get(name, _NO_CODE), self._what(found), found, name)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dpquery.ingest.number_book import HIDDEN, PROTECTED, UNREADABLE
+from dpquery.ingest.number_book import ERASED, HIDDEN, PROTECTED, UNREADABLE
 from dpquery.ingest.text_columns import as_text, text_objects
 from dpquery.numbers.number import REASONS
 
@@ -33,7 +33,10 @@ def party_slots(
     names: tuple[str, ...],
     verdicts: Verdicts,
 ) -> tuple[Ints, ...]:
-    """Slots of the parties, in the order of `names`. Rows whose parties cannot be told get a verdict."""
+    """Slots of the parties, in the order of `names`.
+
+    Rows whose parties cannot be told get a verdict; rows of an erased number, at either end, are left out.
+    """
     # All parties at once: most numbers stand in both columns, and a process pool wants much work in one piece.
     together = pa.concat_arrays([as_text(batch.columns[source]) for source in mapping.parties])
     own_regions = None if mapping.region is None else as_text(batch.columns[mapping.region])
@@ -41,6 +44,7 @@ def party_slots(
     if mapping.direction is not None:
         found = _by_direction(batch, mapping.direction, found, verdicts)
     for name, slots in zip(names, found, strict=True):
+        verdicts.leave_out(book.what(slots) == ERASED, "erased")
         verdicts.mark(slots == _EMPTY, "missing_party", name)
         unreadable = book.what(slots) == UNREADABLE
         if unreadable.any():

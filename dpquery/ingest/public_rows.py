@@ -42,7 +42,8 @@ class PublicRows:
             verdicts.mark(batch.damaged, "bad_row", "not UTF-8")
         columns = {}
         for name, source in self._mapping.columns:
-            read = read_column(batch.columns[source], self._table.columns[name], self._times)
+            declared, grain = self._table.columns[name], self._table.stored_grain(name)
+            read = read_column(batch.columns[source], declared, self._times, grain)
             verdicts.mark(read.bad, "bad_value", name)
             columns[name] = read.values
         empty: Flags = pc.is_null(columns[self._key]).to_numpy(zero_copy_only=False).astype(np.bool_)

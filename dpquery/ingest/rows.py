@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,8 @@ class RowShape:
     region: str | None
     """Region of numbers whose row names none."""
     period: tuple[date, date] | None
+    kept_from: datetime | None
+    """The first time (UTC) that is not past retention."""
     zone: ZoneInfo
     """The table's own."""
     times: TimeReader | None
@@ -121,7 +123,8 @@ def spool_rows(shape: RowShape, batch: SourceBatch, book: NumberBook) -> tuple[p
         verdicts.mark(_flags(pc.not_equal(third, "")), "third_party", shape.mapping.third_party)
     columns = {}
     for name, source in shape.mapping.columns:
-        read = read_column(batch.columns[source], shape.table.columns[name], shape.value_times)
+        declared, grain = shape.table.columns[name], shape.table.stored_grain(name)
+        read = read_column(batch.columns[source], declared, shape.value_times, grain)
         verdicts.mark(read.bad, "bad_value", name)
         columns[name] = read.values
     owners = owner_counts(parties, book)
@@ -184,6 +187,9 @@ def _times(shape: RowShape, batch: SourceBatch, verdicts: Verdicts) -> Longs:
     read = shape.times.read(batch.columns[shape.mapping.time])
     verdicts.mark(read.missing, "missing_time")
     verdicts.mark(read.bad, "bad_time")
+    if shape.kept_from is not None:
+        first_kept = np.datetime64(shape.kept_from, "us").astype(np.int64)
+        verdicts.leave_out(~read.missing & ~read.bad & (read.micros < first_kept), "past_retention")
     if shape.period is not None:
         first, last = ((day - EPOCH_DAY).days for day in shape.period)
         days = read.micros // DAY_US

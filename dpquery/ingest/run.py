@@ -13,9 +13,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dpquery.clock import utc_now
 from dpquery.errors import DataError, InternalError, StoreError, ensure
 from dpquery.ingest import leftovers
 from dpquery.ingest.block_files import ParquetDraft, by_block, move_into_place, write_parquet
+from dpquery.ingest.erased import ErasedNumbers
 from dpquery.ingest.mapping import Mapping
 from dpquery.ingest.number_book import NumberBook
 from dpquery.ingest.public_rows import PublicRows
@@ -29,6 +31,7 @@ from dpquery.ingest.zones import zone_named
 from dpquery.numbers.plans import supported
 from dpquery.numbers.pool import NumberParser
 from dpquery.numbers.scheme import scheme_of
+from dpquery.plan.retention import cutoffs
 from dpquery.policy.model import KeyRange, KeysFromTable
 from dpquery.store.lock import exclusive
 from dpquery.store.manifest import WHOLE_TABLE, BatchEntry, FileEntry, write_manifest
@@ -37,7 +40,7 @@ from dpquery.store.relied_on import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import date
+    from datetime import date, datetime
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
@@ -66,22 +69,26 @@ def ingest(
     region: str | None = None,
     progress: Progress | None = None,
     row_test: RowTest | None = None,
+    at: datetime | None = None,
 ) -> IngestSummary:
     """Add the rows of `sources` to `table`, or put them in quarantine; a public table is replaced by them.
 
     `period`: first and last day (UTC) of the rows, within the table's; by default the table's. `region`: ISO country
     of numbers whose row names none. `progress` is told the stage and the rows it has done. `row_test` says for which
-    rows of a batch (declared and derived columns under our names) `one_owner_when` is true.
+    rows of a batch (declared and derived columns under our names) `one_owner_when` is true. `at`: when it is done, now
+    if None; rows that are past retention then are left out, as are those of numbers that were erased.
 
     Rows are never a reason to stop. DataError DPQ-505, DPQ-507, DPQ-508, DPQ-509: files, arguments or public numbers
     that cannot be used, found before anything is written (507 also for a file that ends in damage). StoreError
-    DPQ-506: another ingest is running; DPQ-514: the disk refused. After an error, and after a kill at any moment, the
-    store is as it was.
+    DPQ-506: another ingest or a removal is running; DPQ-514: the disk refused. After an error, and after a kill at any
+    moment, the store is as it was.
     """
     with exclusive(store.folder):
         store.reload()
         leftovers.clean(store)
-        task = _Task.of(store, table, period=period, region=region, progress=progress, row_test=row_test)
+        task = _Task.of(
+            store, table, period=period, region=region, progress=progress, row_test=row_test, at=at or utc_now()
+        )
         opened = open_sources(sources, task.mapping.sources)
         try:
             return task.run(opened)
@@ -118,11 +125,14 @@ class _Task:
     region: str | None
     progress: Progress
     row_test: RowTest | None
+    at: datetime
     work: Path
     quarantine: Quarantine
+    erased: ErasedNumbers
     declared_keys: dict[str, pa.Array]
     rows_read: int = 0
     rows_stored: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     undeclared: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -136,6 +146,7 @@ class _Task:
         region: str | None,
         progress: Progress | None,
         row_test: RowTest | None,
+        at: datetime,
     ) -> _Task:
         table = store.policy.tables.get(name)
         if table is None:
@@ -169,8 +180,10 @@ class _Task:
             region=region or store.policy.numbers.default_region,
             progress=progress or (lambda _stage, _rows: None),
             row_test=row_test,
+            at=at,
             work=store.folder / leftovers.WORK,
             quarantine=Quarantine(store.quarantine, store.data_version + 1, name, mapping.sources),
+            erased=ErasedNumbers(store, region or store.policy.numbers.default_region, mapping.region),
             declared_keys=_declared_keys(store, table),
         )
 
@@ -215,6 +228,7 @@ class _Task:
             mapping=self.mapping,
             region=self.region,
             period=self.period,
+            kept_from=cutoffs(policy, self.at.date()).get(self.name),
             zone=zone,
             times=times,
             value_times=value_times,
@@ -223,7 +237,7 @@ class _Task:
             row_test=self.row_test,
         )
         with NumberParser(scheme_of(policy)) as parser:
-            book = NumberBook(policy, self.store.public_lines, parser, secret.key("pseudonym"))
+            book = NumberBook(policy, self.store.public_lines, parser, secret.key("pseudonym"), self.erased.tombstones)
             book.load(known)
             with Spool(self.work / "spool.arrows", shape.spool_schema) as spool:
                 for source, batch in self._batches(sources):
@@ -256,8 +270,12 @@ class _Task:
     def _note(self, source: str, batch: SourceBatch, rows: pa.RecordBatch, verdicts: Verdicts) -> None:
         """Count the rows of a batch and put those with a fault in quarantine."""
         with self._timed("quarantine"):
+            self.erased.leave_out(batch, verdicts)
+            lines = self.erased.others(batch.bad_lines)
             self.quarantine.add(batch, source, verdicts)
-            self.quarantine.add_lines(batch.bad_lines, source)
+            self.quarantine.add_lines(lines, source)
+        self.left_out.update(verdicts.left_out)
+        self.left_out["erased"] += len(batch.bad_lines) - len(lines)
         self.rows_read += len(batch) + len(batch.bad_lines)
         self.rows_stored += rows.num_rows
         for name, keys in self.declared_keys.items():
@@ -295,7 +313,8 @@ class _Task:
 
     def _commit(self, files: list[FileEntry], segment: str | None, number_count: int) -> None:
         """Rows, then dictionary, then quarantine have reached the disk; the manifest makes them the store's."""
-        ensure(self.rows_read == self.rows_stored + self.quarantine.rows, "every row is stored or in quarantine")
+        accounted = self.rows_stored + self.quarantine.rows + self.left_out.total()
+        ensure(self.rows_read == accounted, "every row is stored, in quarantine, or left out")
         targets = [
             self.store.folder / name for name in (*(entry.name for entry in files), *([segment] if segment else []))
         ]
@@ -325,6 +344,8 @@ class _Task:
             rows_read=self.rows_read,
             rows_stored=self.rows_stored,
             rows_quarantined=self.quarantine.rows,
+            erased=self.left_out["erased"],
+            past_retention=self.left_out["past_retention"],
             by_reason=by_reason(counts),
             cures=(*cures(counts, self.name, self.table, self.period), *undeclared(self.undeclared)),
             undeclared_values=dict(self.undeclared),

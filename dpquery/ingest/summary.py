@@ -22,9 +22,13 @@ class IngestSummary:
     data_version: int
     """The store's data version after it."""
     rows_read: int
-    """Every line after the header that is not blank: rows_stored + rows_quarantined."""
+    """Every line after the header that is not blank: those stored, quarantined, and left out."""
     rows_stored: int
     rows_quarantined: int
+    erased: int
+    """Rows left out since they name a number that was erased: neither stored nor in quarantine."""
+    past_retention: int
+    """Rows left out since they are older than the policy keeps them: neither stored nor in quarantine."""
     by_reason: Mapping[str, int]
     """Quarantined rows by the first reason found, most frequent first."""
     cures: tuple[str, ...]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dpquery.ingest.coarse import coarsened
 from dpquery.ingest.parse_loops import BAD, NULL, SLOW, read_decimals, read_integers
 from dpquery.ingest.text_columns import as_text, text_bytes
 from dpquery.ingest.zones import DAY_US
@@ -50,8 +51,13 @@ class Values:
     bad: Flags
 
 
-def read_column(column: pa.Array, declared: Column, times: TimeReader) -> Values:
-    """`column` as the declared type; an empty text is NULL."""
+def read_column(column: pa.Array, declared: Column, times: TimeReader, grain: str | float | None) -> Values:
+    """`column` as the declared type, at the grain that it is stored at; an empty text is NULL."""
+    read = _read(column, declared, times)
+    return Values(coarsened(read.values, grain), read.bad)
+
+
+def _read(column: pa.Array, declared: Column, times: TimeReader) -> Values:
     match declared.type:
         case "text":
             return read_text(column)

@@ -25,6 +25,7 @@ from dpquery.ledger.checkpoints import (
     trail_places,
     write_checkpoint,
 )
+from dpquery.ledger.contents import every_value
 from dpquery.ledger.database import Database
 from dpquery.ledger.entries import BEFORE_GENESIS, FORMAT, TRAIL_DIGITS, is_sealed
 from dpquery.ledger.fold import Fold, broken_chain, check_format
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from dpquery.ledger.adopting import Adoption
     from dpquery.ledger.balances import Lifetime, ScopeBalance, Standing
     from dpquery.ledger.checkpoints import Cover
+    from dpquery.ledger.contents import StoredValue
     from dpquery.ledger.database import Backend
     from dpquery.ledger.entries import Entry
     from dpquery.ledger.grants import Caps, Grant
@@ -283,6 +285,11 @@ class Ledger:
                 return
             yield from page
             after = page[-1].sequence
+
+    def values(self) -> Iterator[StoredValue]:
+        """Every value in the database, of entries and of what is kept beside them; the steward's."""
+        with self._database.reading() as connection:
+            yield from every_value(connection)
 
     def head(self) -> Entry:
         """The last entry."""

@@ -16,10 +16,13 @@ from phonenumbers import (
     is_number_type_geographical,
 )
 
+from dpquery.errors import PolicyError
 from dpquery.numbers.number import OTHER
-from dpquery.numbers.plans import Reading, calling_code, classify, plan_of, supported
+from dpquery.numbers.plans import Reading, calling_code, classify, code_of, main_plan, plan_of, supported
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from dpquery.numbers.scheme import NumberScheme
 
 _GEOGRAPHIC_TYPES: Final = {
@@ -28,6 +31,9 @@ _GEOGRAPHIC_TYPES: Final = {
     "mobile": PhoneNumberType.MOBILE,
 }
 _UNKNOWN_ZONE: Final = "Etc/Unknown"
+
+REGION_DIGITS_LEFT: Final = 3
+"""So many digits a declared region leaves open at least: it stands for a thousand numbers or more."""
 
 
 def region_domain(scheme: NumberScheme, default_region: str | None) -> tuple[str, ...]:
@@ -84,6 +90,22 @@ def time_zones_of(reading: Reading, line_type: str) -> tuple[str, ...]:
         if found is not None:
             return () if _UNKNOWN_ZONE in found else found
     return ()
+
+
+def check_regions(regions: Mapping[str, Iterable[str]]) -> None:
+    """PolicyError for a declared region so fine that it stands for few numbers, or for one: a place is not a name."""
+    for name, prefixes in regions.items():
+        for prefix in prefixes:
+            code = code_of(prefix)
+            if code is None:
+                continue
+            left = max(main_plan(code).general.lengths) + 1 + len(code) - len(prefix)
+            if left < REGION_DIGITS_LEFT:
+                raise PolicyError(
+                    "DPQ-302",
+                    f"numbers.regions.{name}: {len(prefix) - 1} digits stand for fewer than a thousand numbers",
+                    fix=f"leave at least {REGION_DIGITS_LEFT} digits off the longest numbers that begin so",
+                )
 
 
 @cache

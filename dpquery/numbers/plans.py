@@ -153,6 +153,11 @@ def calling_code(region: str) -> str:
     return plan_of(region).code
 
 
+def code_of(e164: str) -> str | None:
+    """The calling code that `e164` begins with; None where it is no E.164 number. No code begins with another."""
+    return next((e164[1:end] for end in (2, 3, 4) if e164.startswith("+") and e164[1:end] in _CODES), None)
+
+
 def read(dialled: str, region: str | None) -> Reading | Reason:
     """Read `dialled`, ASCII digits with or without one leading plus sign, as dialled in `region`."""
     quick = _read_quickly(dialled, region) if len(dialled) >= _DIGITS_MIN else None

@@ -5,14 +5,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from dpquery.plan.expressions import ColumnRef, Function, TimeTruncation
 from dpquery.plan.keys import days, truncated_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
-    from dpquery.plan.expressions import Constant
+    from dpquery.plan.expressions import Constant, Expression
     from dpquery.plan.keys import TimeRange
+
+FROM_TIME = "time range"
+"""Origin of keys that are times."""
 
 # Spelled out, since those of `calendar` follow the locale of the machine.
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -70,3 +74,25 @@ def clock_parts(name: str, time_range: TimeRange) -> tuple[Constant, ...]:
     if name != "hour":
         return tuple(range(60))
     return tuple(sorted({moment.hour for moment in islice(truncated_times(time_range, "hour"), 24)}))
+
+
+def time_values(expression: Expression, time_range: TimeRange) -> tuple[Constant, ...] | None:
+    """The values within the range of an expression over a time in it, or over the day it falls in.
+
+    Those are truncations, days, and parts of dates and clocks; None for any other.
+    """
+    match expression:
+        case TimeTruncation(item=item, unit=unit):
+            if unit == "day" and isinstance(item, TimeTruncation):
+                # The day that a longer stretch starts on, as in CAST(date_trunc('month', t) AS DATE).
+                unit = "day" if item.unit == "hour" else item.unit
+            starts = truncated_times(time_range, unit)
+            return tuple(start.date() for start in starts) if expression.type == "date" else starts
+        case Function(name=name, arguments=(_,)) if name in CLOCK_PARTS:
+            return clock_parts(name, time_range)
+        case Function(name=name, arguments=(_,)) if name in DAY_PARTS:
+            return day_parts(name, time_range)
+        case ColumnRef(type="date"):
+            return days(time_range)
+        case _:
+            return None

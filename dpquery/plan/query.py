@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from dpquery.errors import Span, ensure
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from dpquery.plan.expressions import Constant, Expression
     from dpquery.plan.keys import Group, GroupKey
     from dpquery.plan.ranges import ValueRange
@@ -209,6 +211,8 @@ class LogicalPlan:
     """Where a key is not declared: the groups, as values of the keys, once they are selected."""
     source: str | None = field(default=None, compare=False)
     """The text as typed, for the caret of an error."""
+    kept_from: tuple[tuple[str, date], ...] = ()
+    """Tables of which retention has cut off times that the text asks for, and the first day that is left."""
 
     def __post_init__(self) -> None:
         ensure(bool(self.aggregates), "a request has at least one aggregate")

@@ -138,6 +138,11 @@ class Column(_Section):
     )
     null_key: bool = Field(False, description="GROUP BY also returns the rows that have no value")
     bounds: tuple[float, float] | None = Field(None, description="values are clamped to [low, high] inside aggregates")
+    grain: Literal["second", "minute", "hour", "day"] | Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None,
+        description="finest that reaches disk: of a timestamp a unit of time (default: that of the table's time), of a "
+        "number a step that it is rounded down to, of a text how many signs from its start",
+    )
     grid: float | None = Field(None, description="values are rounded to multiples of this power of two")
     bins: Literal["log", "linear"] = Field("linear", description="spacing of histogram bins for averages and quantiles")
     selectable: bool = Field(True, description="false: may be filtered on, never grouped by")
@@ -166,6 +171,7 @@ class Column(_Section):
         if self.bounds is not None:
             self._check_bounds(*self.bounds)
         self._check_keys()
+        self._check_grain()
         if self.keys is not None and not self.selectable:
             raise fault("a column with selectable = false can have no keys", "remove keys, or selectable = false")
         return self
@@ -192,6 +198,25 @@ class Column(_Section):
             raise fault(f"the keys are not {self.type}", 'keys = ["a", "b"] for text, keys = [1, 2] for integer')
         if any(not key.isprintable() if isinstance(key, str) else abs(key) > BOUND_MAX for key in self.keys):
             raise fault("keys are printable text, or whole numbers up to 10^15", 'keys = ["a", "b"]')
+
+    def _check_grain(self) -> None:
+        grain = self.grain
+        if grain is None:
+            return
+        if isinstance(grain, str) != (self.type == "timestamp") or self.type in {"boolean", "date"}:
+            raise fault(
+                f"a {self.type} column has no such grain",
+                'grain = "hour" for a timestamp, 0.01 for a decimal, 5 for an integer or the first signs of a text',
+            )
+        if self.type in {"integer", "text"} and not float(grain).is_integer():
+            raise fault(f"the grain of a {self.type} column is a whole number", "grain = 5")
+        listed = self.keys if isinstance(self.keys, tuple) else ()
+        if isinstance(self.keys, KeyRange) and float(grain) > 1:
+            raise fault(
+                "a range of keys has every whole number, and most lie between steps of the grain", "list the keys"
+            )
+        if any(len(key) > float(grain) if isinstance(key, str) else key % float(grain) for key in listed):
+            raise fault("keys are finer than the grain, so no row could have them", "coarser keys, or another grain")
 
     @property
     def grid_step(self) -> float:
@@ -281,7 +306,11 @@ class Table(_Section):
         "none", description="budget blocks: the rows' own UTC month, or one for all"
     )
     retention_days: int | None = Field(
-        None, ge=1, description="how long rows may be kept; recorded, not enforced by this version"
+        None,
+        ge=1,
+        le=36_500,
+        description="days after its own (UTC) on which a row may be read; older rows are not read, nor taken in, and "
+        "`dpquery purge` removes them",
     )
     columns: dict[Name, Column] = Field(default_factory=dict, description="declared columns; no other reaches disk")
     sensitive: tuple[Name, ...] = Field(
@@ -307,8 +336,14 @@ class Table(_Section):
                 "a table with time lacks its period: keys of time must not come from the rows",
                 "period = [2026-01-01, 2026-03-31]",
             )
+        if self.retention_days is not None and self.time is None:
+            raise fault(
+                "retention_days needs time: nothing else tells how old a row is",
+                'add time = { column = "start_ts" }, or remove retention_days',
+            )
         if self.period is not None and self.period[0] > self.period[1]:
             raise fault("period has the later day first", "period = [2026-01-01, 2026-03-31]")
+        self._check_grains()
         names = [*self.party_names, *self.columns, *([self.time.column] if self.time else [])]
         for name in (*names, *self.derived_names):
             if (*names, *self.derived_names).count(name) > 1:
@@ -318,6 +353,19 @@ class Table(_Section):
                 )
         return self
 
+    def _check_grains(self) -> None:
+        """A second time of a row may not tell more than its own."""
+        if self.time is None:
+            return
+        finest = TIME_GRAINS[self.time.grain]
+        for name, column in self.columns.items():
+            if isinstance(column.grain, str) and TIME_GRAINS[column.grain] < finest:
+                raise fault(
+                    f"the grain of {name} is finer than that of the row's time, which reaches disk to the "
+                    f"{self.time.grain} only",
+                    f'grain = "{self.time.grain}", or leave it out',
+                )
+
     def _check_public(self) -> None:
         if self.key is None or self.key not in self.columns:
             raise fault("a public table needs its key column", "key = one of its columns")
@@ -326,9 +374,10 @@ class Table(_Section):
 
     def _check_legs(self) -> None:
         own = (self.parties, self.owners, self.one_owner_when, self.third_party, self.time, self.period, self.columns)
-        if any(own) or self.sensitive or self.block != "none":
+        if any(own) or self.sensitive or self.block != "none" or self.retention_days is not None:
             raise fault(
-                "a legs view has the rows, times and blocks of its table", "keep legs_of, carries and bounds alone"
+                "a legs view has the rows, times, blocks and retention of its table",
+                "keep legs_of, carries and bounds alone",
             )
         if self.bounds is None:
             raise fault("bounds are missing: a number has many legs", f"[tables.NAME.bounds] with {GROUPED}")
@@ -372,6 +421,13 @@ class Table(_Section):
             return self.bounds
         one = Bounds(max_rows=1, max_groups=1, max_rows_per_group=1)
         return TableBounds(ungrouped=UngroupedBounds(max_rows=1), grouped=one)
+
+    def stored_grain(self, column: str) -> str | float | None:
+        """The finest that reaches disk of a declared column; of timestamps no finer than of the row's own time."""
+        declared = self.columns[column]
+        if declared.grain is None and declared.type == "timestamp" and self.time is not None:
+            return self.time.grain
+        return declared.grain
 
     @property
     def directed(self) -> bool:

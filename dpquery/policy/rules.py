@@ -128,6 +128,29 @@ def _grain(found: Difference, _before: Policy, _after: Policy) -> Iterator[Chang
         yield change(found, "strengthens", "times in {0} are kept to the {after} only, not to the {before}")
 
 
+def _column_grain(found: Difference, before: Policy, after: Policy) -> Iterator[Change]:
+    """A text is finer the more signs it keeps, everything else the smaller its step is."""
+    _, table, _, name, _ = found.place
+    was, now = (_step(policy, table, name) for policy in (before, after))
+    if was == now:
+        yield change(found, "neutral", "{place} is now written out, or left out, and means the same")
+    elif now < was:
+        yield change(found, "weakens", "{1} of {0} is kept finer: {after}, not {before}")
+    else:
+        yield change(found, "strengthens", "{1} of {0} is kept coarser: {after}, not {before}")
+
+
+def _step(policy: Policy, table: str, column: str) -> float:
+    """How coarse a column is kept, for comparison with itself."""
+    declared = policy.tables[table]
+    grain = declared.stored_grain(column)
+    if grain is None:
+        return 0.0
+    if isinstance(grain, str):
+        return float(TIME_GRAINS[grain])
+    return 1.0 / grain if declared.columns[column].type == "text" else grain
+
+
 def _by_key(found: Difference, _before: Policy, _after: Policy) -> Iterator[Change]:
     was, now = items(found.before), items(found.after)
     new, gone = [_bounds_text(x) for x in now if x not in was], [_bounds_text(x) for x in was if x not in now]
@@ -415,8 +438,8 @@ RULES: dict[str, Rule] = {
     "tables.*.period": _period,
     "tables.*.block": _block,
     "tables.*.retention_days": amount(
-        "rows of {0} may be kept for longer: {after} days, not {before} (recorded, not enforced by this version)",
-        "rows of {0} may be kept for {after} days, not {before} (recorded, not enforced by this version)",
+        "rows of {0} may be kept for longer: {after} days, not {before}",
+        "rows of {0} may be kept for {after} days, not {before}; older ones are not read any more",
         absent=float("inf"),
     ),
     "tables.*.registry": _registry_view,
@@ -425,6 +448,7 @@ RULES: dict[str, Rule] = {
         "less is kept of each row of {0}: no {1}",
         "{after}",
     ),
+    "tables.*.columns.*.grain": _column_grain,
     "tables.*.columns.*.type": neutral("{0}.{1} is stored as {after}, not as {before}"),
     "tables.*.columns.*.from": neutral("{0}.{1} is read from {after}, not from {before}"),
     "tables.*.columns.*.unit": neutral("the unit of {0}.{1} is {after}, not {before}"),

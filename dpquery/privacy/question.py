@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dpquery.plan.canonical import canonical, digest, in_any_order, sort_key
@@ -26,7 +27,15 @@ class Versions:
     policy_digest: str = ""
     """Digest of the whole policy, for a change whose version number was forgotten."""
     at: str = field(default="", compare=False)
-    """When it is asked (ISO, UTC): what people allow is read as of then. Not part of the question: `consent` is."""
+    """When it is asked (ISO, UTC): what people allow, and what is past retention, is read as of then.
+
+    Not part of the question: `consent` is, and the times that retention leaves in the plan.
+    """
+
+    @property
+    def asked_at(self) -> datetime:
+        """When it is asked."""
+        return datetime.fromisoformat(self.at)
 
 
 def canonical_plan(plan: PrivacyPlan) -> str:

@@ -66,6 +66,7 @@ def rebuilt(store: Store, ledger: Ledger, receipt: ReceiptDocument, recorded: Re
     try:
         query = _query(session, receipt)
         nano = recorded.asked_epsilon or 0
+        query = replace(query, at=charging.charged_versions(now, recorded.plan).asked_at)
         asked = query if receipt.query.kind == "answer" else replace(query, logical=loss_request(query.logical).logical)
         plan = verify(pricing.calibrated(asked, nano)[0])
     except (DpqueryError, ValueError, LookupError) as error:

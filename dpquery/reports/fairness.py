@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal, get_args
 
-from dpquery.budget import utc_now
+from dpquery.clock import utc_now
 from dpquery.errors import UsageError
 from dpquery.faces.facts import Fact, Facts
 from dpquery.reports.amounts import number_text, up

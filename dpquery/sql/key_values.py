@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from dpquery.plan.retention import retained
 from dpquery.sql.clauses import aggregates_in, unaliased
 from dpquery.sql.parse import parse_select
 from dpquery.sql.request import Options, read_request
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dpquery.plan.catalog import Catalog
     from dpquery.plan.expressions import Constant, Value, ValueType
     from dpquery.plan.permission import Permission
+    from dpquery.plan.retention import Cutoffs
 
 _PARTS = {"expressions", "from_", "where", "distinct", "group", "order", "limit"}
 _COUNTED = "rows_of_the_key"
@@ -38,11 +40,13 @@ def key_values(
     *,
     permission: Permission | None = None,
     parameters: Mapping[str, Value] | None = None,
+    cuts: Cutoffs | None = None,
 ) -> KeyValues | None:
     """What `source` asks for, if it asks for the different values of one key and nothing else; None otherwise.
 
     The values come from policy, numbering plan, calendar and public tables, as those of GROUP BY do; no row is read.
-    QueryRefused for a key that GROUP BY would refuse, NotAllowed for one that is not for the purpose.
+    Times before `cuts`, past retention, are left out. QueryRefused for a key that GROUP BY would refuse, NotAllowed for
+    one that is not for the purpose.
     """
     request = read_request(source)
     if request.statement != "select":
@@ -55,6 +59,7 @@ def key_values(
         counted.set("group", exp.Group(expressions=[unaliased(select.expressions[0]).copy()]))
     counted.append("expressions", exp.alias_(exp.Count(this=exp.Star()), _COUNTED))
     plan = plan_of(counted, text, (), catalog, permission=permission, parameters=parameters)
+    plan = retained(plan, cuts or {})
     if len(plan.keys) != 1 or any(ordering.output != 0 for ordering in plan.order):
         return None
     (key,) = plan.keys

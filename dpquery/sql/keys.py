@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dpquery.plan.calendar import CLOCK_PARTS, DAY_PARTS, clock_parts, day_parts
+from dpquery.plan.calendar import CLOCK_PARTS, DAY_PARTS, FROM_TIME, time_values
 from dpquery.plan.catalog import NamedColumn
 from dpquery.plan.domains import values_of
 from dpquery.plan.expressions import (
@@ -22,7 +22,7 @@ from dpquery.plan.expressions import (
     Value,
     columns_in,
 )
-from dpquery.plan.keys import GroupKey, days, truncated_times
+from dpquery.plan.keys import GroupKey
 from dpquery.sql.clauses import aggregates_in, interval_end, is_aggregate, unaliased, whole_number
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 CELLS_MAX = 2_000_000
 """Cells of one answer; each costs noise, time and memory."""
-FROM_TIME = "time range"
-"""Origin of keys that are times."""
 FROM_ROWS = "rows"
 """Origin of keys that are not declared."""
 
@@ -205,32 +203,23 @@ class KeyResolver:
 
     def _times(self, expression: Expression) -> tuple[Constant, ...] | None:
         """The starts and parts of days, hours, ... within the rows' time range, for a key made of their own time."""
-        if self.time_range is None:
+        if self.time_range is None or not self._is_of_own_time(expression):
             return None
+        return time_values(expression, self.time_range)
+
+    def _is_of_own_time(self, expression: Expression) -> bool:
         if isinstance(expression, TimeTruncation):
-            return self._starts(expression, self.time_range)
+            item, days_only = expression.item, expression.unit == "day"
+            if days_only and isinstance(item, TimeTruncation):
+                item = item.item
+            return self._is_own_time(item) and (days_only or expression.type != "date")
         if isinstance(expression, Function) and len(expression.arguments) == 1:
             (item,) = expression.arguments
             # A day may start before the range does, so its hour is none of the range's own.
-            if expression.name in CLOCK_PARTS and item.type == "timestamp" and self._is_own_time(item):
-                return clock_parts(expression.name, self.time_range)
-            if expression.name in DAY_PARTS and self._is_own_day(item):
-                return day_parts(expression.name, self.time_range)
+            of_clock = expression.name in CLOCK_PARTS and item.type == "timestamp" and self._is_own_time(item)
+            return of_clock or (expression.name in DAY_PARTS and self._is_own_day(item))
         column = self.rows.column_of(expression)
-        if column is not None and column.type == "date" and column.keys_origin == FROM_TIME:
-            return days(self.time_range)
-        return None
-
-    def _starts(self, expression: TimeTruncation, time_range: TimeRange) -> tuple[Constant, ...] | None:
-        """Of a truncation, or of the day that one starts on, as in `CAST(date_trunc('month', t) AS DATE)`."""
-        item, unit = expression.item, expression.unit
-        if unit == "day" and isinstance(item, TimeTruncation):
-            unit = "day" if item.unit == "hour" else item.unit
-            item = item.item
-        if not self._is_own_time(item) or (expression.type == "date" and expression.unit != "day"):
-            return None
-        starts = truncated_times(time_range, unit)
-        return tuple(start.date() for start in starts) if expression.type == "date" else starts
+        return column is not None and column.type == "date" and column.keys_origin == FROM_TIME
 
     def _is_own_day(self, item: Expression) -> bool:
         """Whether `item` is the rows' own time, or the day it falls in."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from sqlglot import exp
 
 from dpquery.errors import broken
+from dpquery.plan.calendar import FROM_TIME
 from dpquery.plan.expressions import ColumnRef, IsNull, Lookup, Not, Value, conjuncts
 from dpquery.plan.keys import TimeRange
 from dpquery.plan.relations import Joined, Selection, Stored, UnionAll
 from dpquery.sql.clauses import aggregates_in, check_clauses, unaliased
-from dpquery.sql.keys import FROM_TIME, described
+from dpquery.sql.keys import described
 from dpquery.sql.number_lists import number_lists
 from dpquery.sql.ownership import NUMBER, check_own_rows, has_one_owner, sealed
 from dpquery.sql.per_number import per_number_rows

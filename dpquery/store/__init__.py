@@ -5,11 +5,13 @@
     relied_on      which parts of the policy ingested rows depend on
     secret         the key file and the keys made from it
     dictionary     the numbers of the store, as pseudonyms
+    tombstones     the numbers that were erased, as keyed hashes
     row_hash       keyed hashes of a row's own content: the store's order
     private_files  files and folders that nobody else can read
-    lock           one ingest at a time
+    lock           one writer at a time
 
-Private rows are written by `dpquery.ingest` and read by the engines; nothing here opens them.
+Private rows are written by `dpquery.ingest`, removed by `dpquery.removal` and read by the engines; nothing here opens
+them.
 """
 
 from dpquery.store.manifest import Manifest

@@ -1,4 +1,4 @@
-"""One ingest at a time."""
+"""One writer at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StoreError(
                 "DPQ-506",
-                f"another ingest into {folder} is running",
+                f"an ingest into {folder}, or a removal, is running",
                 fix="wait until it has ended, then run this again",
             ) from None
         yield

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "dpquery.store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: tombstones. A program that knows only 1 would let erased numbers back in."""
 MANIFEST_FILE = "manifest.json"
 
 WHOLE_TABLE = "all"
@@ -65,6 +66,8 @@ class Manifest:
     batches: tuple[BatchEntry, ...]
     created_on: date
     """UTC day on which the store was made; the version of consents counts from it."""
+    tombstones: str | None = None
+    """File of the numbers that were erased; path inside the store. None: none was."""
 
     def with_batch(
         self,
@@ -89,6 +92,28 @@ class Manifest:
             periods=self.periods if table_period is None else {**self.periods, batch.table: table_period},
             batches=(*self.batches, batch),
         )
+
+    def with_replaced(self, names: Mapping[str, str | None], tombstones: str | None) -> Manifest:
+        """The manifest after rows were removed: files under new names, or None for those that no row is left of.
+
+        Batches, codes and the data version are what they were.
+        """
+        tables = {
+            table: tuple(
+                replace(entry, name=name)
+                for entry in entries
+                if (name := names.get(entry.name, entry.name)) is not None
+            )
+            for table, entries in self.tables.items()
+        }
+        segments = tuple(names.get(name) or name for name in self.number_segments)
+        return replace(self, tables=tables, number_segments=segments, tombstones=tombstones or self.tombstones)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every file that the manifest names; paths inside the store."""
+        files = (entry.name for entries in self.tables.values() for entry in entries)
+        return frozenset((*files, *self.number_segments, *(() if self.tombstones is None else (self.tombstones,))))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -146,6 +171,7 @@ def _decoded(raw: dict[str, Any]) -> Manifest:
             BatchEntry(int(b["number"]), str(b["table"]), None if b["period"] is None else _period(b["period"]))
             for b in raw["batches"]
         ),
+        tombstones=None if raw.get("tombstones") is None else str(raw["tombstones"]),
     )
 
 

@@ -97,7 +97,11 @@ def _numbers_digest(policy: Policy, public_lines: str | None) -> str:
 
 
 def _table_digest(table: Table) -> str:
-    columns = {name: [column.type, column.source] for name, column in table.columns.items()}
+    columns = {
+        # What has no grain of its own reads as before there were any.
+        name: [column.type, column.source, *([] if column.grain is None else [column.grain])]
+        for name, column in table.columns.items()
+    }
     fields = table.model_dump(mode="json", include=_TABLE_FIELDS)
     if table.time is not None and not table.time.several_zones:
         del fields["time"]["several_zones"]  # as it was before there was this field

@@ -41,6 +41,11 @@ def pseudonym(key: bytes, canonical: str) -> bytes:
     return hmac.digest(key, canonical.encode(), "sha256")[:PSEUDONYM_BYTES]
 
 
+def tombstone(key: bytes, canonical: str) -> bytes:
+    """What stays of an erased number, under the secret's key for "tombstone": nothing else is made with that key."""
+    return hmac.digest(key, canonical.encode(), "sha256")
+
+
 def make_secret(path: Path) -> Secret:
     """A new secret in a new file (mode 0600); StoreError DPQ-510 if the file exists."""
     content = secrets.token_bytes(32)

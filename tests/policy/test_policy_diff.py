@@ -242,6 +242,8 @@ DIRECTIONS: list[tuple[str, Any, list[str]]] = [
     ("tables.calls.third_party", None, [W]),
     ("tables.calls.time.grain", "second", [W]),
     ("tables.calls.time.grain", "day", [S]),
+    ("tables.calls.columns.cost.grain", 0.5, [S]),
+    ("tables.calls.columns.agent_id.grain", 3, [S]),
     ("tables.calls.period", (date(2026, 1, 1), date(2026, 3, 31)), [W]),
     ("tables.calls.period", (date(2026, 1, 5), date(2026, 3, 31)), [W, S]),
     ("tables.calls.period", (date(2025, 12, 1), date(2026, 2, 28)), [W]),

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,11 @@ NO_QUERY_HELPS = {
 }
 
 
+def clock() -> datetime:
+    """A day on which complaints of January are past retention."""
+    return datetime(2026, 4, 15, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A refused query; `options` as on the command line, `instead` the query that the fix leads to."""
@@ -90,6 +96,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'purposes = ["network_planning"]', 'purposes = ["network_planning", "fault_finding", "campaign_review"]'
     )
     policy = policy.replace("[analysts.ana]", NARROW + "[analysts.ana]")
+    before, complaints, after = policy.partition("[tables.complaints]")
+    policy = before + complaints + after.replace("retention_days = 3650", "retention_days = 60", 1)
     (folder / "policy.toml").write_text(policy, "utf-8")
     steward = init(folder / "store", policy=folder / "policy.toml")
     for table in ("cells", "campaigns"):
@@ -100,6 +108,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ana(store: Path) -> Iterator[Session]:
     with connect(store, analyst="ana", purpose="network_planning") as opened:
+        opened.now = clock
         yield opened
 
 
@@ -111,6 +120,7 @@ def refusal(entry: Entry, store: Path) -> DpqueryError:
         pytest.raises(DpqueryError) as caught,
         connect(store, analyst=asked["analyst"], purpose=asked["purpose"]) as session,
     ):
+        session.now = clock
         session.sql(entry.sql).run(epsilon, within=within)
     return caught.value
 

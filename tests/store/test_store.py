@@ -11,7 +11,7 @@ import pytest
 
 from dpquery.errors import PolicyError, StoreError
 from dpquery.store import Manifest, Store, create_store, open_store
-from dpquery.store.manifest import BatchEntry, FileEntry, write_manifest
+from dpquery.store.manifest import FORMAT_VERSION, BatchEntry, FileEntry, write_manifest
 from dpquery.store.relied_on import digests
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def test_newer_and_damaged_manifests(store: Store) -> None:
     path = store.folder / "manifest.json"
     good = json.loads(path.read_text())
     for changed, code in (
-        ({**good, "format_version": 2}, "DPQ-502"),
+        ({**good, "format_version": FORMAT_VERSION + 1}, "DPQ-502"),
         ({**good, "format": "other"}, "DPQ-501"),
         ({**good, "tables": 1}, "DPQ-501"),
         ({k: v for k, v in good.items() if k != "batches"}, "DPQ-501"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 from planning import CELL_ROWS, POLICY
 
+from dpquery.clock import utc_now
 from dpquery.session import Session, connect
 from dpquery.stewardship import Steward, init
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
 CELLS = pd.DataFrame({name: list(values) for name, values in CELL_ROWS.items()})
@@ -114,11 +117,13 @@ def make_store(
     folder: Path,
     policy: str = POLICY,
     calls: pd.DataFrame | None = None,
+    *,
+    now: Callable[[], datetime] = utc_now,
     **tables: pd.DataFrame,
 ) -> MadeStore:
     """A store at `folder`/store with the cells table, `calls`, and further tables by name."""
     (folder / "policy.toml").write_text(policy)
-    steward = init(folder / "store", policy=folder / "policy.toml")
+    steward = replace(init(folder / "store", policy=folder / "policy.toml"), now=now)
     steward.ingest(CELLS, table="cells")
     if calls is not None:
         steward.ingest(calls, table="calls")
