@@ -58,7 +58,7 @@ def plan_of(query: DemoQuery, store: Store, catalog: Catalog, epsilon: float = E
     logical = resolve(
         query.sql,
         catalog,
-        permission=Permission.of(store.policy, "network_planning"),
+        permission=Permission.of(store.policy, query.purpose),
         parameters=parameters(query.params),
     )
     limits = store.policy.limits

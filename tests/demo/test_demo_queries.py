@@ -54,7 +54,7 @@ def planned(query: DemoQuery) -> PrivacyPlan:
     logical = resolve(
         query.sql,
         CATALOG,
-        permission=Permission.of(POLICY, "network_planning"),
+        permission=Permission.of(POLICY, query.purpose),
         parameters=parameters(query.params),
     )
     plans = calibrate(bound(logical, CATALOG), NANO, delta_release=1e-6, gaussian_allowed=True, rho_within=rho_within)

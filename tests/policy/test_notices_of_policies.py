@@ -188,8 +188,8 @@ def test_the_register_is_the_catalogue() -> None:
             declared = {c.name for c in table.columns if c.kind == "declared"}
             assert declared == set(policy.tables[table.name].carries if table.of else source.columns)
             for column in table.columns:
-                if not table.of or column.kind == "declared":  # a leg's own derived columns are of either party
-                    assert column.sensitive == (column.name in source.sensitive_names)
+                parts = {f"{party}_{LEGS_DERIVED.get(column.name)}" for party in source.party_names if table.of}
+                assert column.sensitive == (not source.sensitive_names.isdisjoint({column.name, *parts}))
                 if column.kind == "declared":
                     assert column.selectable == source.columns[column.name].selectable
             own = policy.tables[table.name].retention_days  # a view's rows are kept as long as those it is of

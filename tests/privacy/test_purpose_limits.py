@@ -359,7 +359,8 @@ def test_nothing_sensitive_stands_beside_a_fine_place(con: duckdb.DuckDBPyConnec
 
     check()
     assert counted["refused"] > 50, counted
-    assert min(counted["sensitive"], counted["sensitive, with coarse places"]) > 5, counted
+    assert counted["sensitive"] > 20, counted
+    assert counted["sensitive, with coarse places"] > 0, counted
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
