@@ -155,11 +155,12 @@ def _is_new(
     order = np.lexsort((np.arange(len(table)), *reversed(words), undated, at, *reversed(line)))
     follows = _as_before(order, line)
     repeats = follows & _as_before(order, words) & (undated[order] | _as_before(order, [at]))
-    # Where a list says two things of a number at once, both count, so that the refusal stands.
-    contradicted = np.zeros(len(order), np.bool_)
-    contradicted[:-1] = (follows & ~_as_before(order, words) & _as_before(order, [at]))[1:]
+    # Where several things are said of a number at once, all of it counts: a refusal stands, else what was said last.
+    at_once = follows & _as_before(order, [at])
+    moment = np.cumsum(~at_once)
+    contradicted = np.bincount(moment, at_once & ~_as_before(order, words))[moment] > 0
     fresh = np.ones(len(table), np.bool_)
-    fresh[order[repeats & ~(contradicted & undated[order])]] = False
+    fresh[order[repeats & ~contradicted]] = False
     return fresh[known:]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from planning import POLICY
 
@@ -421,6 +421,7 @@ def standing_now(records: pa.Table, pseudonyms: pa.Array, purpose: str, at: date
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=st.lists(st.lists(LINES, max_size=6), min_size=1, max_size=3))
+@example(lists=[[(NUMBERS[0], "marketing", status, DAYS[1]) for status in ("given", "lifted", "given")]])
 def test_leaving_out_repetitions_changes_nothing_that_stands(
     steward: Steward, lists: Sequence[Sequence[tuple[str, str, str, datetime | None]]]
 ) -> None:
